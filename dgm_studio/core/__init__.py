@@ -1,0 +1,1 @@
+"""What both sides of the program know: plain data and the background worker. No torch, no Qt."""
