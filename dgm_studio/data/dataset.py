@@ -1,0 +1,108 @@
+"""What every source hands over: a card and three parts that share no sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dgm_studio.core.cards import DataCard
+from dgm_studio.core.updates import Problem
+from dgm_studio.data.splits import SPLITS
+
+
+@dataclass(frozen=True)
+class Part:
+    """The items of one split.
+
+    Args:
+        x: Images, uint8 [N, C, H, W], or points in the plane as they were drawn, float32 [N, 2].
+        indices: Where each item stands in the whole set, int64 [N].
+        factors: Annotations by name, int64 [N] each, indices into the card's categories.
+        texts: A sentence per item, or empty.
+        mean: Points only, [2]: subtracted by `batch`.
+        std: Points only, [2]: divided by in `batch`.
+    """
+
+    x: Tensor
+    indices: Tensor
+    factors: dict[str, Tensor] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.x)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the items are images (else points)."""
+        return self.x.dtype == torch.uint8
+
+    def batch(self, indices: Int64[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        """Items as a model sees them: images float32 in [0, 1], points standardised.
+
+        Args:
+            indices: Positions within this part, [n].
+
+        Returns:
+            [n, C, H, W] or [n, 2].
+        """
+        x = self.x[indices]
+        if self.pictures:
+            return x.float().div_(255.0)
+        if self.mean is None or self.std is None:
+            return x.float()
+        return (x - self.mean) / self.std
+
+    def picture(self, indices: Int64[Tensor, " n"]) -> NDArray[np.uint8]:
+        """Items as the window shows them.
+
+        Args:
+            indices: Positions within this part, [n].
+
+        Returns:
+            uint8 [n, H, W] for grey images (0 paper, 255 ink) or [n, H, W, 3] for colour, in memory of its own.
+
+        Raises:
+            Problem: The items are points.
+        """
+        if not self.pictures:
+            raise Problem("This data is points in the plane, not pictures.", "Look at it as a scatter plot.")
+        x = self.x[indices].numpy()
+        return np.array(x[:, 0] if x.shape[1] == 1 else x.transpose(0, 2, 3, 1), order="C")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A card and its three parts.
+
+    Args:
+        card: What it is, how many, whose.
+        parts: By split name.
+        report: For the user's own files: one line for each kind of thing that was skipped or changed, and why.
+    """
+
+    card: DataCard
+    parts: dict[str, Part]
+    report: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the content: items, annotations and splits."""
+        return self.card.sha256
+
+    def split(self, name: str) -> Part:
+        """The part called "train", "valid" or "test".
+
+        Raises:
+            Problem: There is no such part.
+        """
+        if name not in self.parts:
+            raise Problem(f"There is no split {name!r}.", f"Choose one of {', '.join(SPLITS)}.")
+        return self.parts[name]

@@ -1,0 +1,64 @@
+"""Sets that ship with the program: NAME.npz (arrays), NAME.json (card) and NAME.md (licence and changes).
+
+Arrays of an npz: `pixels` uint8 [N, H, W] of a grey set, or `pixels` uint16 [N, h, w] with `palette` uint8 [K, 3] and
+`scale` (how often each drawn pixel is repeated in either direction); `factor_NAME` uint8 [N]; `texts`, sentences
+in UTF-8 joined by line feeds; `train`, `valid`, `test`, the index sets.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dgm_studio.core.cards import DataCard
+from dgm_studio.core.updates import Problem
+from dgm_studio.data.dataset import Dataset, Part
+from dgm_studio.data.splits import SPLITS
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+def load_packed(card: DataCard, path: Path) -> Dataset:
+    """A set in the box.
+
+    Args:
+        card: Read from NAME.json.
+        path: Of NAME.npz.
+
+    Raises:
+        Problem: The file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays: Arrays = {name: stored[name] for name in stored.files}
+        x = pixels_of(arrays)
+        return Dataset(card, {split: _part(card, arrays, x, split) for split in SPLITS})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        sentence = f"The data set {card.name} in the box is damaged ({error})."
+        raise Problem(sentence, "Install DGM Studio again.") from error
+
+
+def pixels_of(arrays: Arrays) -> NDArray[np.uint8]:
+    """The images of the whole set, uint8 [N, C, H, W], palette and scale undone."""
+    pixels = arrays["pixels"]
+    if "palette" not in arrays:
+        return np.asarray(pixels, dtype=np.uint8)[:, None]
+    scale = int(arrays["scale"])
+    colours = np.ascontiguousarray(arrays["palette"][pixels].transpose(0, 3, 1, 2)).astype(np.uint8)
+    return colours.repeat(scale, axis=2).repeat(scale, axis=3)
+
+
+def _part(card: DataCard, arrays: Arrays, x: NDArray[np.uint8], split: str) -> Part:
+    chosen = arrays[split].astype(np.int64)
+    texts = bytes(arrays["texts"]).decode().split("\n") if "texts" in arrays else []
+    return Part(
+        x=torch.from_numpy(x[chosen]),
+        indices=torch.from_numpy(chosen),
+        factors={f.name: torch.from_numpy(arrays[f"factor_{f.name}"][chosen].astype(np.int64)) for f in card.factors},
+        texts=[texts[i] for i in chosen] if texts else [],
+    )

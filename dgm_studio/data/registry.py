@@ -1,0 +1,95 @@
+"""Every data set by name. Reading cards needs no torch; loading does, and can be drained step by step.
+
+Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path" or "file:/path.npz". A folder's name
+may end in "@48" to ask for pictures of 48 x 48; loading writes the size that was chosen back into the card's name, so
+that a run that is resumed asks for the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Generator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dgm_studio.core.cards import DataCard, from_json
+from dgm_studio.core.resources import resource
+from dgm_studio.core.updates import Problem
+from dgm_studio.data.toy_cards import toy_cards
+
+if TYPE_CHECKING:
+    from dgm_studio.data.dataset import Dataset
+
+Loading = Generator[tuple[int, int, str], None, "Dataset"]
+
+
+@cache
+def cards() -> dict[str, DataCard]:
+    """The cards of everything that needs no file of the user's, by name; sets in the box first."""
+    paths = sorted(resource("data").glob("*.json"))
+    boxed = [from_json(DataCard, json.loads(path.read_text("utf-8"))) for path in paths]
+    return {card.name: card for card in [*boxed, *toy_cards()]}
+
+
+def card(name: str) -> DataCard:
+    """The card of a set in the box or a toy. For the user's own files ask `load(name).card`: they must be read first.
+
+    Raises:
+        Problem: There is no such set.
+    """
+    known = cards()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(known)}, folder:PATH or file:PATH."
+    raise Problem(f"There is no data set called {name!r}.", hint)
+
+
+def loading(name: str) -> Loading:
+    """Loads a data set in steps of at most about 50 ms.
+
+    Yields:
+        (done, total, what is being done); total is 0 while it is not known.
+
+    Returns:
+        The data set.
+
+    Raises:
+        Problem: There is no such set, or the user's files hold too little to learn from.
+    """
+    if name.startswith("folder:"):
+        from dgm_studio.data.folder import open_folder
+
+        path, size = _with_size(name.removeprefix("folder:"))
+        return (yield from open_folder(path, size))
+    if name.startswith("file:"):
+        from dgm_studio.data.array_file import open_file
+
+        path, size = _with_size(name.removeprefix("file:"))
+        return (yield from open_file(path, size))
+    described = card(name)
+    yield 0, 1, f"Reading {described.title}"
+    if described.modalities[0].kind == "points":
+        from dgm_studio.data.toys import load_toy
+
+        return load_toy(described)
+    from dgm_studio.data.packed import load_packed
+
+    return load_packed(described, resource("data", f"{name}.npz"))
+
+
+def load(name: str) -> Dataset:
+    """Loads a data set in one go. See `loading`."""
+    steps = loading(name)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            dataset: Dataset = finished.value
+            return dataset
+
+
+def _with_size(path: str) -> tuple[str, int | None]:
+    before, at, size = path.rpartition("@")
+    return (before, int(size)) if at and size.isdigit() else (path, None)
