@@ -74,7 +74,7 @@ class DataCard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return as_json(self)
+        return _plain(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class SystemCard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return as_json(self)
+        return _plain(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return as_json(self)
+        return _plain(self)
 
     def image(self) -> Modality | None:
         """The first modality that is an image, if there is one."""
@@ -194,10 +194,14 @@ def split_key(key: str) -> tuple[str, int | None]:
     return key, None
 
 
+def _plain(value: Any) -> dict[str, Any]:
+    return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+
+
 def as_json(value: Any) -> Any:
     """A card (or anything made of dataclasses, tuples, sets and plain values) as JSON-able data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return _plain(value)
     if isinstance(value, dict):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, frozenset | set):

@@ -79,7 +79,7 @@ class Engine:
         self._owed = 0.0
         self._spent: collections.deque[tuple[float, str, float]] = collections.deque()
 
-    # -- asking (any thread) -----------------------------------------------------------------------------------------
+    # -- asking (any thread) --------------------------------------------------------------------------------
 
     def ask(self, slot: str, request: Any) -> Ticket:
         """Ask in the interactive lane; a request of the same slot that still waits is replaced."""
@@ -157,7 +157,7 @@ class Engine:
         total = {lane: sum(s for name, s in recent if name == lane) / LOAD_WINDOW for lane in ("interactive", "batch")}
         return Load(min(1.0, total["interactive"]), min(1.0, total["batch"]), queue)
 
-    # -- life ----------------------------------------------------------------------------------------------------------
+    # -- life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the worker's thread."""
@@ -221,7 +221,7 @@ class Engine:
                 job.steps = None
         self._running.clear()
 
-    # -- working (the worker's thread) ----------------------------------------------------------------------------------
+    # -- working (the worker's thread) ----------------------------------------------------------------------
 
     def _anything(self) -> bool:
         return bool(self._waiting or self._running or self._next_job() or self._stopping())
@@ -304,7 +304,7 @@ class Engine:
         spent = time.perf_counter() - started
         with self._changed:
             self._note("batch", spent)
-            self._owed = max(0.0, self._owed - spent)
+            self._owed = max(-LARGEST_DEBT, self._owed - spent)
         if ending is not None:
             self._end_job(job, ending)
 

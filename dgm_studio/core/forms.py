@@ -121,11 +121,9 @@ def _kind(hint: Any, choices: tuple[str, ...]) -> str:
     for kind, type_ in (("bool", bool), ("int", int), ("float", float), ("text", str)):
         if hint is type_:
             return kind
-    if (
-        typing.get_origin(hint) is tuple
-        and typing.get_args(hint) == (int, types.EllipsisType)
-        or hint == tuple[int, ...]
-    ):
+    if (typing.get_origin(hint) is tuple and typing.get_args(hint) == (int, types.EllipsisType)) or hint == tuple[
+        int, ...
+    ]:
         return "ints"
     raise TypeError(f"a form cannot show a field of type {hint}")
 

@@ -5,7 +5,6 @@ Randomness is a seed inside the request. A model is named by its key (see `core.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,7 +41,7 @@ def from_json(data: dict[str, Any]) -> Any:
         raise Problem(f"The request {data.get('ask')} is incomplete: {error}.") from error
 
 
-# -- opening and knowing -------------------------------------------------------------------------------------------------
+# -- opening and knowing --------------------------------------------------------------------------------
 
 
 @request
@@ -76,7 +75,7 @@ class OpenData:
     count: int = 64
 
 
-# -- latents -------------------------------------------------------------------------------------------------------------
+# -- latents --------------------------------------------------------------------------------------------
 
 
 @request
@@ -124,9 +123,10 @@ class DecodeMany:
 class DecodeTiles:
     """A plane of the latent space painted with decoded pictures.
 
-    Frame "tile/LEVEL/I/J" for each tile, nearest to the centre first: {"picture": one picture of `per_tile` x `per_tile`
-    decoded cells, "level", "i", "j"}. Tile (i, j) of a level covers the square [i s, (i + 1) s) x [j s, (j + 1) s) in plane
-    coordinates with s = 2 ** -level, column index i along `u`, row index j along `v` (j rises upward: v is up).
+    Frame "tile/LEVEL/I/J" for each tile, nearest to the centre first: {"picture": one picture of `per_tile` x
+    `per_tile` decoded cells, "level", "i", "j"}. Tile (i, j) of a level covers the square [i s, (i + 1) s) x
+    [j s, (j + 1) s) in plane coordinates with s = 2 ** -level, column index i along `u`, row index j along `v` (j rises
+    upward: v is up).
 
     Args:
         model: Model key.
@@ -152,8 +152,8 @@ class DecodeTiles:
 class DrawDensity:
     """Frame "density": contours' ground in a plane through the latent space.
 
-    data: "x" [A], "y" [B] plane coordinates, "prior" [B, A] log density of the prior restricted to the plane, "posterior"
-    [B, A] log density of the aggregate posterior (mean of the posteriors of the points) restricted to the plane.
+    data: "x" [A], "y" [B] plane coordinates, "prior" [B, A] log density of the prior restricted to the plane,
+    "posterior" [B, A] log density of the aggregate posterior (mean of the points' posteriors) restricted to the plane.
     """
 
     model: str
@@ -172,7 +172,9 @@ class DrawDensity:
 @request
 @dataclass(frozen=True)
 class EncodePicture:
-    """Frame "posterior": {"mean" [Z], "std" [Z], "kl" nats, "bound" log p(x) bound in nats, "picture": what was seen,
+    """The posterior of one picture.
+
+    Frame "posterior": {"mean" [Z], "std" [Z], "kl" nats, "bound" log p(x) bound in nats, "picture": what was seen,
     "reconstruction"}.
 
     Args:
@@ -193,8 +195,11 @@ class EncodePicture:
 @request
 @dataclass(frozen=True)
 class FindNeighbours:
-    """Frame "neighbours": {"pictures" [k, ...], "distances" [k] root mean square in [0, 1], "indices" [k], "labels": [str],
-    "baseline": median distance of a test picture to its nearest training picture}: training examples nearest to decode(z)."""
+    """Training examples nearest to decode(z).
+
+    Frame "neighbours": {"pictures" [k, ...], "distances" [k] root mean square in [0, 1], "indices" [k], "labels":
+    [str], "baseline": median distance of a test picture to its nearest training picture}.
+    """
 
     model: str
     z: tuple[float, ...]
@@ -206,8 +211,9 @@ class FindNeighbours:
 class FollowPath:
     """A path through anchors. Frame "path" (again and again while a geodesic relaxes, Progress between).
 
-    data: "z" [N, Z], "pictures" [N, ...], "length" cumulated decoder-space arc length [N] (root mean square pixel change),
-    "latent_length" [N], "log_prior" [N] nats, "log_posterior" [N] aggregate-posterior log density, "energy" float, "kind".
+    data: "z" [N, Z], "pictures" [N, ...], "length" cumulated decoder-space arc length [N] (root mean square pixel
+    change), "latent_length" [N], "log_prior" [N] nats, "log_posterior" [N] aggregate-posterior log density, "energy"
+    float, "kind".
 
     Args:
         model: Model key.
@@ -267,7 +273,11 @@ class SamplePrior:
 @request
 @dataclass(frozen=True)
 class Reconstruct:
-    """Frame "reconstructions": {"originals" [N, ...], "pictures" [N, ...], "bound" [N] nats, "labels": [str], "indices" [N]}."""
+    """Originals and their reconstructions.
+
+    Frame "reconstructions": {"originals" [N, ...], "pictures" [N, ...], "bound" [N] nats, "labels": [str], "indices"
+    [N]}.
+    """
 
     model: str
     split: str = "test"
@@ -276,7 +286,7 @@ class Reconstruct:
     start: int = 0
 
 
-# -- work (batch lane) ---------------------------------------------------------------------------------------------------
+# -- work (batch lane) ----------------------------------------------------------------------------------
 
 
 @request
