@@ -1,0 +1,1 @@
+"""Generative models: one file per system, found by the registry (torch)."""
