@@ -119,7 +119,7 @@ class Upsample(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Features to a picture's parameters; the mirror of `ConvEncoder`, last doubling by pixel shuffle (Shi et al. 2016).
+    """Features to a picture's parameters; the mirror of `ConvEncoder`, ending in a pixel shuffle (Shi et al. 2016).
 
     Args:
         latent: Number of features in.

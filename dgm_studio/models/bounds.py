@@ -30,7 +30,8 @@ class ImportanceBound:
     """What importance sampling says of each datum.
 
     Args:
-        log_prob: log (1/K) sum_k w_k, [N], nats; a lower bound in expectation, rising with K (Burda et al. 2016, theorem 1).
+        log_prob: log (1/K) sum_k w_k, [N], nats; a lower bound in expectation, rising with K (Burda et al. 2016,
+            theorem 1).
         effective_samples: (sum w)^2 / sum w^2, [N], between 1 and K; near 1 the bound rests on a single draw.
     """
 
@@ -56,7 +57,8 @@ def kl_per_dim(prior: Prior, q: Posterior, z: Float[Tensor, "k n z"]) -> Float[T
     """KL(q(z | x) || p(z)) cut into dimensions.
 
     In closed form for a standard normal prior. Otherwise estimated from the draws z by the chain rule,
-    log q(z_d | x) - log p(z_d | z_1 ... z_{d-1}): unbiased, sums to the whole KL's estimate, and single values may be negative.
+    log q(z_d | x) - log p(z_d | z_1 ... z_{d-1}): unbiased, sums to the whole KL's estimate; single
+    values may be negative.
     """
     if isinstance(prior, StandardNormal):
         return q.kl_per_dim()

@@ -113,8 +113,8 @@ class GaussianHead(nn.Module):
 class LogisticMixture:
     """Mixture of discretised logistics over `levels` equally spaced values (Salimans et al. 2017, equations 1 to 3).
 
-    Values live on [-1, 1] inside and on [0, 1] outside. In every pixel all channels share one mixture indicator, and the
-    location of a channel moves linearly with the values of the channels before it:
+    Values live on [-1, 1] inside and on [0, 1] outside. In every pixel all channels share one mixture indicator, and
+    the location of a channel moves linearly with the values of the channels before it:
     loc_c + sum over b < c of coupling[c, b] x_b. The lowest and the highest level take the tails.
 
     Args:
@@ -149,10 +149,11 @@ class LogisticMixture:
         """E[x | z] in [0, 1].
 
         Within a component the expectation of a logistic cut to [-1, 1] is used, -1 + s (softplus((loc + 1) / s) -
-        softplus((loc - 1) / s)), of which the discretised sum is the midpoint rule; couplings act on expectations, which is
-        exact unless a channel is cut.
+        softplus((loc - 1) / s)), of which the discretised sum is the midpoint rule; couplings act on expectations,
+        which is exact unless a channel is cut.
         """
-        weights, before = torch.softmax(self.logits, dim=1), []
+        weights = torch.softmax(self.logits, dim=1)
+        before: list[Tensor] = []
         for channel in range(self.loc.shape[2]):
             loc, scale = self._location(channel, before), self.log_scale[:, :, channel].exp()
             before.append(scale * (F.softplus((loc + 1.0) / scale) - F.softplus((loc - 1.0) / scale)) - 1.0)

@@ -115,7 +115,7 @@ class NormalPrior(nn.Module):
 
 
 class MixturePrior(nn.Module):
-    """Learnt mixture of diagonal Gaussians, as in Gaussian-mixture VAEs (Dilokthanakul et al. 2016), with the component summed out.
+    """Learnt mixture of diagonal Gaussians (Dilokthanakul et al. 2016), with the component summed out.
 
     Args:
         latent: Z.

@@ -120,15 +120,15 @@ class VAEConfig:
 class VAE(nn.Module):
     """max E_q(z|x)[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Kingma and Welling 2014, equation 3; beta: Higgins et al. 2017, equation 4; free bits: Kingma et al. 2016, equation 15;
-    VampPrior: Tomczak and Welling 2018.
+    Kingma and Welling 2014, equation 3; beta: Higgins et al. 2017, equation 4; free bits: Kingma et al. 2016,
+    equation 15; VampPrior: Tomczak and Welling 2018.
 
-    With a Bernoulli likelihood pictures are binarised anew at every use, by the given generator: in `loss` and in the scores alike
-    (Salakhutdinov and Murray 2008), so a score is that of one seeded binarisation. `encode` takes what it is given.
+    With a Bernoulli likelihood pictures are binarised anew at every use, by the given generator: in `loss` and in the
+    scores alike (Salakhutdinov and Murray 2008), so a score is that of one seeded binarisation. `encode` takes what it is given.
     Sampling does not depend on `train()` and `eval()`.
 
     Args:
-        config: Settings. `self.config` may be replaced by one that differs in the group "Objective" while training runs.
+        config: Settings. While training runs, `self.config` may be replaced by one that differs in the group "Objective".
         modalities: What the data have; the first picture or point is modelled.
 
     Raises:
@@ -201,7 +201,8 @@ class VAE(nn.Module):
             step: Optimiser steps done, for the warm-up.
 
         Returns:
-            [N] each, nats: "loss"; "elbo" (weight 1, no free bits); "reconstruction" = log p(x | z); "kl". Also "kl_per_dim" [N, Z].
+            [N] each, nats: "loss"; "elbo" (weight 1, no free bits); "reconstruction" = log p(x | z); "kl". Also
+            "kl_per_dim" [N, Z].
         """
         x = self.prepare(batch, generator)
         q = self.encode(x)
