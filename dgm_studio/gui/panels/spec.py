@@ -80,7 +80,12 @@ class Panel(QWidget):
         return cls.needs <= card.capabilities
 
     def begin(self) -> None:
-        """Ask the first questions. Called once, when the panel is first seen."""
+        """Ask the first questions. Called once, when the panel is first seen; then `restore`, if a state was kept."""
+
+    def ready(self) -> None:
+        """Call when the first answers are in and `state()` is complete: undo goes back to here at the earliest."""
+        if self.studio is not None:
+            self.studio.keep(self.card.key, self.name, self.state())
 
     def receive(self, topic: str, update: Update, ticket: Ticket) -> None:
         """Show an update to one of the panel's questions. On the GUI thread.
