@@ -1,0 +1,1 @@
+"""The science behind each panel: (workbench, request) to updates. torch, no Qt."""

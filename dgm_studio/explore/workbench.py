@@ -1,0 +1,253 @@
+"""The worker's bench: models, data and runs that are in hand, and the way from a request to its answer."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import torch
+from torch import nn
+
+from dgm_studio.core.cards import ModelCard, split_key
+from dgm_studio.core.updates import Problem, Progress, Update
+from dgm_studio.explore import answers
+from dgm_studio.explore.loaded import LoadedModel, stamp_of
+
+if TYPE_CHECKING:
+    from dgm_studio.data.dataset import Dataset
+
+MODELS_KEPT = 8
+DATA_KEPT = 4
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
+
+
+class LiveRun(Protocol):
+    """A run that trains in this process, as `training.loop.Session` is one."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The averaged weights, in evaluation mode, refreshed in place."""
+
+    def card(self) -> ModelCard:
+        """What it is now."""
+
+
+class Workbench:
+    """Answers requests; lives on the worker's thread and is used from there only.
+
+    Args:
+        device: Where models live.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.live: dict[Path, LiveRun] = {}
+        self.yardsticks: dict[str, float] = {}
+        self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._adopted: dict[str, LoadedModel] = {}
+        self._data: OrderedDict[str, Dataset] = OrderedDict()
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Any) -> Iterator[Update]:
+        """The updates that answer a request.
+
+        Raises:
+            Problem: Nothing answers this kind of request.
+        """
+        return self._drive(answers.entry_for(request), request)
+
+    def _drive(self, entry: answers.Entry, request: Any) -> Iterator[Update]:
+        """Step an answer, each step in its own grad mode: the mode is the thread's, and answers take turns on it."""
+        steps = entry.function(self, request)
+        short = False
+        try:
+            while not short:
+                try:
+                    with torch.inference_mode(not entry.grad), torch.set_grad_enabled(entry.grad):
+                        update = next(steps)
+                except StopIteration:
+                    return
+                except (RuntimeError, MemoryError) as error:
+                    short = is_out_of_memory(error)
+                    if not short:
+                        raise
+                else:
+                    yield update
+        finally:
+            close = getattr(steps, "close", None)
+            if close is not None:
+                close()
+        self.free()
+        raise Problem(
+            "There was not enough memory for this.", "Ask for less at once, or close other models and programs."
+        )
+
+    def free(self) -> None:
+        """Give back what can be loaded again."""
+        self._models.clear()
+        self._data.clear()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # -- models --------------------------------------------------------------------------------------------------------
+
+    def model(self, key: str) -> LoadedModel:
+        """The model a key names, loaded once and again only when its file has changed.
+
+        Raises:
+            Problem: No such model, or one that cannot be read.
+        """
+        base, step = split_key(key)
+        adopted = self._adopted.get(key)
+        if adopted is not None:
+            return adopted
+        session = self._session(base) if step is None and self.live else None
+        found = self._models.get(key)
+        if found is not None and (found.module is session.model if session else bool(found.stamps) and found.fresh()):
+            self._models.move_to_end(key)
+            return found
+        # Weights made in inference mode could never take part in a gradient, as a geodesic needs.
+        with torch.inference_mode(False):
+            loaded = _live_model(session) if session else self._opened(key)
+        self._models[key] = loaded
+        while len(self._models) > MODELS_KEPT:
+            self._models.popitem(last=False)
+        return loaded
+
+    def adopt(self, module: nn.Module, card: ModelCard) -> None:
+        """Take a module made in this process under the key of its card (notebooks, tests)."""
+        self._adopted[card.key] = LoadedModel(module.eval().to(self.device), card)
+
+    def _opened(self, key: str) -> LoadedModel:
+        from dgm_studio.checkpoints.store import load_model
+
+        module, card = load_model(key)
+        path = Path(card.path)
+        newest = card.source == "run" and split_key(key)[1] is None
+        # A run's folder of checkpoints changes when a newer one comes.
+        stamps = tuple((p, stamp_of(p)) for p in ([path, path.parent] if newest else [path]))
+        return LoadedModel(module.eval().to(self.device), card, stamps)
+
+    def _session(self, base: str) -> LiveRun | None:
+        kind, _, folder = base.partition(":")
+        return self.live.get(run_folder(folder)) if kind == "run" else None
+
+    # -- data ----------------------------------------------------------------------------------------------------------
+
+    def dataset(self, name: str) -> Generator[Progress, None, Dataset]:
+        """A data set, read once; Progress while it is read.
+
+        Raises:
+            Problem: No such data, or nothing readable in it.
+        """
+        from dgm_studio.data.registry import loading
+
+        if name not in self._data:
+            with torch.inference_mode(False):
+                steps = loading(name)
+            found = yield from _with_progress(steps)
+            self._data[name] = found
+            while len(self._data) > DATA_KEPT:
+                self._data.popitem(last=False)
+        self._data.move_to_end(name)
+        return self._data[name]
+
+
+def _with_progress(steps: Generator[tuple[int, int, str], None, Dataset]) -> Generator[Progress, None, Dataset]:
+    while True:
+        try:
+            # Data read in inference mode could not be trained on.
+            with torch.inference_mode(False):
+                done, total, text = next(steps)
+        except StopIteration as finished:
+            return cast("Dataset", finished.value)
+        yield Progress(done, total, text)
+
+
+def _live_model(session: LiveRun) -> LoadedModel:
+    return LoadedModel(session.model, session.card(), version=lambda: session.card().step)
+
+
+@cache
+def run_folder(folder: str) -> Path:
+    """The folder of a run as one spelling."""
+    return Path(folder).expanduser().resolve()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: an own class on accelerators, a plain RuntimeError on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error).lower() for words in MEMORY_WORDS)
+
+
+def open_workbench(device: str = "auto") -> Workbench:
+    """Make the worker ready; call it on the worker's thread.
+
+    Sets the number of threads (a setting of the calling thread), takes one optimizer step and one convolution so that
+    nothing is imported or planned at the first question, and moves all objects so far out of the collector's sight:
+    a full collection over torch's objects stops every thread for more than a tenth of a second.
+
+    Args:
+        device: "auto" (CUDA, else MPS, else the CPU) or a device's name.
+
+    Raises:
+        Problem: The named device is not there.
+    """
+    chosen = pick_device(device)
+    if chosen.type == "cpu":
+        torch.set_num_threads(worker_threads())
+    answers.import_all()
+    _warm_up(chosen)
+    gc.collect()
+    gc.freeze()
+    return Workbench(chosen)
+
+
+def worker_threads() -> int:
+    """One core is left to the window; `OMP_NUM_THREADS` goes first."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by name.
+
+    Raises:
+        Problem: It is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise Problem(f"The device {name!r} cannot be used here.", "Choose auto or cpu.") from error
+    return device
+
+
+def _warm_up(device: torch.device) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.SiLU(), nn.Flatten(), nn.Linear(512, 4))
+    net.to(device)
+    optimizer = torch.optim.AdamW(net.parameters())
+    picture = torch.zeros(2, 1, 8, 8, device=device)
+    until = time.perf_counter() + 1.0
+    for _ in range(2):
+        net(picture).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if time.perf_counter() > until:
+            break
+    with torch.inference_mode():
+        net(picture).cpu()
