@@ -1,8 +1,8 @@
 """Sets that ship with the program: NAME.npz (arrays), NAME.json (card) and NAME.md (licence and changes).
 
-Arrays of an npz: `pixels` uint8 [N, H, W] of a grey set, or `pixels` uint16 [N, h, w] with `palette` uint8 [K, 3] and
-`scale` (how often each drawn pixel is repeated in either direction); `factor_NAME` uint8 [N]; `texts`, sentences
-in UTF-8 joined by line feeds; `train`, `valid`, `test`, the index sets.
+Arrays of an npz: `pixels` uint8 [N, H, W] of a grey set; or `pixels` uint8 or uint16 [N, h, w] with `palette` uint8
+[K, 3] and `scale` (how often each drawn pixel is repeated in either direction). `factor_NAME` uint8 [N]. `texts`,
+sentences in UTF-8 joined by line feeds. `train`, `valid`, `test`, the index sets.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def fingerprint(arrays: Mapping[str, NDArray[np.generic]]) -> str:
     """SHA-256 of arrays by name, type, shape and content; the same on every machine and in every file format."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
         digest.update(little.data)
