@@ -88,7 +88,7 @@ def _found(what: str) -> bool:
     if what.startswith("python:"):
         return importlib.util.find_spec(what.removeprefix("python:")) is not None
     if "/" in what:
-        return any(Path("/usr").glob(pattern + what) for pattern in ("lib*/", "lib/*/"))
+        return any(path.exists() for folder in ("lib*", "lib/*") for path in Path("/usr").glob(f"{folder}/{what}"))
     if ".so" not in what:
         return shutil.which(what) is not None
     try:

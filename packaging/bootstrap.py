@@ -34,6 +34,10 @@ FAILURES = (  # what pip's log says, what a person can do
     ("NewConnectionError", "The package index cannot be reached: check the network and run the same command again."),
     ("Max retries exceeded", "The package index cannot be reached: check the network and run the same command again."),
     ("No matching distribution", "This system or this Python has no such package: try Python 3.12 on a 64-bit system."),
+    (
+        "ResolutionImpossible",
+        "The package index lacks an exact version that packaging/constraints.txt names.",
+    ),
     ("Permission denied", "This folder cannot be written: move the checkout to a folder of yours and run again."),
 )
 
@@ -139,7 +143,7 @@ class Environment:
         # pip failed by itself, so nothing is half unpacked; the next start may go on from here
         self.unfinished.unlink()
         lines = self.log.read_text(encoding="utf-8").splitlines()
-        reason = next((line for line in reversed(lines) if line.startswith("ERROR:")), "ERROR: pip gave no reason")
+        reason = next((line for line in lines if line.startswith("ERROR:")), "ERROR: pip gave no reason")
         advice = next((todo for sign, todo in FAILURES if any(sign in line for line in lines)), "")
         advice = advice or f"pip's whole answer is in {self.log}; run the same command again once it is mended."
         raise Trouble(f"Installing failed: {reason[len('ERROR:') :].strip()}\n{advice}")
