@@ -18,7 +18,8 @@ from dgm_studio.models.capabilities import Likelihood, draw_normal, gaussian_log
 # Least log standard deviation of a Gaussian on data in [0, 1]: e^-6 is about 0.6/255, below the spacing of 8-bit grey
 # levels. Without a floor the density of quantised data grows without bound.
 LEAST_LOG_STD = -6.0
-LEAST_LOG_SCALE = -7.0  # of a logistic on [-1, 1], as in Salimans et al. 2017
+# Of a logistic on [-1, 1]: the least as in Salimans et al. 2017; at the greatest all levels are alike within 0.01 %.
+LEAST_LOG_SCALE, GREATEST_LOG_SCALE = -7.0, 5.0
 
 
 def uniforms(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
@@ -222,7 +223,7 @@ class LogisticMixtureHead(nn.Module):
     def forward(self, raw: Float[Tensor, "n *raw"]) -> Likelihood:
         """[N, M (1 + 2 C + C (C - 1) / 2), H, W] to a distribution."""
         logits, loc, log_scale, coupling = raw.unflatten(1, (-1, sum(self.counts))).split(self.counts, dim=2)
-        log_scale = softened_floor(log_scale - 1.5, LEAST_LOG_SCALE)
+        log_scale = softened_floor(log_scale - 1.5, LEAST_LOG_SCALE).clamp(max=GREATEST_LOG_SCALE)
         return LogisticMixture(logits.squeeze(2), loc + self.start, log_scale, torch.tanh(coupling), self.levels)
 
 

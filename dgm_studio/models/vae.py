@@ -124,11 +124,11 @@ class VAE(nn.Module):
     equation 15; VampPrior: Tomczak and Welling 2018.
 
     With a Bernoulli likelihood pictures are binarised anew at every use, by the given generator: in `loss` and in the
-    scores alike (Salakhutdinov and Murray 2008), so a score is that of one seeded binarisation. `encode` takes what it is given.
-    Sampling does not depend on `train()` and `eval()`.
+    scores alike (Salakhutdinov and Murray 2008), so a score is that of one seeded binarisation. `encode` takes what
+    it is given. Sampling does not depend on `train()` and `eval()`.
 
     Args:
-        config: Settings. While training runs, `self.config` may be replaced by one that differs in the group "Objective".
+        config: Settings. `self.config` may be replaced while training runs by one that differs in group "Objective".
         modalities: What the data have; the first picture or point is modelled.
 
     Raises:

@@ -63,9 +63,8 @@ each_case = pytest.mark.parametrize("case", CASES, ids=map(_name, CASES))
 
 @each_case
 def test_terms_are_finite_per_example_and_reach_every_parameter(case) -> None:
-    name, modality, change = case
     model = _build(*case)
-    terms = model.loss(_batch(modality), _seeded(0), step=10)
+    terms = model.loss(_batch(case[1]), _seeded(0), step=10)
     for key, value in terms.items():
         assert value.shape[0] == N and torch.isfinite(value).all(), key
         assert key.endswith("_per_dim") or value.shape == (N,), key
@@ -99,7 +98,6 @@ def test_examples_do_not_influence_one_another(case) -> None:
     model, batch = _build(*case), _batch(case[1])
     other = batch.clone()
     other[1:] = 1.0 - other[1:]
-    # A batch's draws depend on its size only, except for bits drawn with a probability, which use one draw a pixel as well.
     one, two = (model.loss(x, _seeded(5))["loss"] for x in (batch, other))
     torch.testing.assert_close(one[0], two[0], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(one[1:], two[1:])
