@@ -21,6 +21,11 @@ def request(cls: type[RequestT]) -> type[RequestT]:
     return cls
 
 
+def kinds() -> tuple[type[Any], ...]:
+    """Every kind of request."""
+    return tuple(_KINDS.values())
+
+
 def to_json(asked: Any) -> dict[str, Any]:
     """A request as JSON-able data: {"ask": class name, ...fields}."""
     return {"ask": type(asked).__name__, **cards.as_json(asked)}

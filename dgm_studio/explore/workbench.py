@@ -7,13 +7,13 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import nn
 
+from dgm_studio.core import runs
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.updates import Problem, Progress, Update
 from dgm_studio.explore import answers
@@ -122,6 +122,16 @@ class Workbench:
             self._models.popitem(last=False)
         return loaded
 
+    def card(self, key: str) -> ModelCard:
+        """The card of a model as it is now; loads it when it is not in hand.
+
+        Raises:
+            Problem: As for `model`.
+        """
+        base, step = split_key(key)
+        session = self._session(base) if step is None and self.live else None
+        return session.card() if session else self.model(key).card
+
     def adopt(self, module: nn.Module, card: ModelCard) -> None:
         """Take a module made in this process under the key of its card (notebooks, tests)."""
         self._adopted[card.key] = LoadedModel(module.eval().to(self.device), card)
@@ -129,12 +139,12 @@ class Workbench:
     def _opened(self, key: str) -> LoadedModel:
         from dgm_studio.checkpoints.store import load_model
 
-        module, card = load_model(key)
+        module, card = load_model(key, self.device)
         path = Path(card.path)
         newest = card.source == "run" and split_key(key)[1] is None
         # A run's folder of checkpoints changes when a newer one comes.
         stamps = tuple((p, stamp_of(p)) for p in ([path, path.parent] if newest else [path]))
-        return LoadedModel(module.eval().to(self.device), card, stamps)
+        return LoadedModel(module, card, stamps)
 
     def _session(self, base: str) -> LiveRun | None:
         kind, _, folder = base.partition(":")
@@ -176,10 +186,9 @@ def _live_model(session: LiveRun) -> LoadedModel:
     return LoadedModel(session.model, session.card(), version=lambda: session.card().step)
 
 
-@cache
 def run_folder(folder: str) -> Path:
     """The folder of a run as one spelling."""
-    return Path(folder).expanduser().resolve()
+    return runs.run_path(folder)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -49,7 +49,7 @@ def test_densities_on_a_plane_equal_brute_force(bench: Workbench) -> None:
     asked = DrawDensity("linear5", **PLANE, left=-2, right=2, bottom=-1, top=1, columns=9, count=40)
     data = frame(bench.answer(asked), "density")
     assert data["posterior"].shape == (5, 9)
-    posterior = Linear(5).encode(registry.load("digits8").split("valid").batch(torch.arange(40)))
+    posterior = Linear(5).requires_grad_(False).encode(registry.load("digits8").split("valid").batch(torch.arange(40)))
     origin, u, v = (torch.tensor(PLANE[k], dtype=torch.float64) for k in ("origin", "u", "v"))
     for b, y in enumerate(data["y"]):
         for a, x in enumerate(data["x"]):
