@@ -1,8 +1,8 @@
 """Every data set by name. Reading cards needs no torch; loading does, and can be drained step by step.
 
-Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path" or "file:/path.npz". A folder's name
-may end in "@48" to ask for pictures of 48 x 48; loading writes the size that was chosen back into the card's name, so
-that a run that is resumed asks for the same.
+Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path" or "file:/path.npz". A name of the
+user's own may end in "@48" to ask for pictures of 48 x 48; loading writes the size that was chosen back into the card's
+name, so that a run that is resumed asks for the same.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import difflib
 import json
 from collections.abc import Generator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgm_studio.core.cards import DataCard, from_json
@@ -92,4 +93,6 @@ def load(name: str) -> Dataset:
 
 def _with_size(path: str) -> tuple[str, int | None]:
     before, at, size = path.rpartition("@")
-    return (before, int(size)) if at and size.isdigit() else (path, None)
+    # a folder may really be called "cats@2"
+    asks = bool(at) and size.isdecimal() and len(size) <= 4 and not Path(path).expanduser().exists()
+    return (before, int(size)) if asks else (path, None)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("train", "valid", "test")
 SHARES = (0.8, 0.1, 0.1)
+SMALL_SET = 1000  # a part of a tenth would have a standard deviation of a tenth of itself
 
 Indices = NDArray[np.int64]
 
@@ -60,8 +61,8 @@ def stratified(labels: NDArray[np.integer], sizes: Sequence[int], seed: int) -> 
 def by_content(digests: Sequence[bytes]) -> dict[str, Indices]:
     """A cut that depends on what the items are and not on their names or order.
 
-    Equal items land in the same part, and an item keeps its part when others are added. In a set so small that a
-    part would stay empty, the distinct items are cut by the rank of their digests instead.
+    Equal items land in the same part, and an item keeps its part when others are added. In a small set, where chance
+    would leave a part too small or empty, the distinct items are cut by the rank of their digests instead.
 
     Args:
         digests: One of each item, at least 8 bytes, as from SHA-256.
@@ -75,7 +76,7 @@ def by_content(digests: Sequence[bytes]) -> dict[str, Indices]:
     fractions = np.array([int.from_bytes(digest[:8], "big") / 2.0**64 for digest in distinct])
     bounds = np.cumsum(SHARES)[:-1]
     parts = np.searchsorted(bounds, fractions, side="right")
-    if len(np.unique(parts)) < len(SPLITS):
+    if len(distinct) < SMALL_SET:
         last = [max(1, round(share * len(distinct))) for share in SHARES[1:]]
         parts = np.repeat(np.arange(len(SPLITS)), [len(distinct) - sum(last), *last])
     part_of = dict(zip(distinct, parts.tolist(), strict=True))
