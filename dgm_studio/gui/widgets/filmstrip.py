@@ -66,6 +66,11 @@ class FilmStrip(QWidget):
             self._sheet = to_image(frames.reshape(self._count * frames.shape[1], *frames.shape[2:]))
         self.set_index(self._index)
 
+    def set_ends(self, first: str, last: str) -> None:
+        """Change the letters at the two ends."""
+        self._ends = (first, last)
+        self.update()
+
     def count(self) -> int:
         """How many frames there are."""
         return self._count

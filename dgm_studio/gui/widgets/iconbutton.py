@@ -73,7 +73,14 @@ class Button(QPushButton):
         super().setText(text)
         self.setAccessibleName(text)
 
+    def set_icon(self, icon: str) -> None:
+        """Change the icon before the words."""
+        self._icon = icon
+        self._tint()
+
     def _tint(self) -> None:
         if self._icon:
-            self.setIcon(icons.icon(self._icon, "onaccent" if self._primary else "text"))
+            self.setIcon(
+                icons.icon(self._icon, "onaccent" if self._primary else "accent" if self.property("link") else "text")
+            )
             self.setIconSize(icons.size())

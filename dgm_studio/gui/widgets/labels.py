@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 
 def label(text: str, role: str = "", parent: QWidget | None = None, *, wrap: bool = False) -> QLabel:
-    """A plain label in one of the roles of the style sheet ("title", "heading", "secondary", "caption", "figures" ...)."""
+    """A plain label in a role of the style sheet ("title", "heading", "secondary", "caption", "figures" ...)."""
     made = QLabel(text, parent)
     made.setTextFormat(Qt.TextFormat.PlainText)
     if role:

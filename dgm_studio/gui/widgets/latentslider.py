@@ -97,6 +97,14 @@ class LatentSlider(QWidget):
         used = "" if nats > 0.01 else " (not used by the model)"
         self._kl.set_share(share, f"KL {nats:.2f} nats{used}")
 
+    def set_share(self, share: float, hint: str) -> None:
+        """Fill the bar with something else than KL (explained variance, separation), in [0, 1]."""
+        self._kl.set_share(share, hint)
+
+    def set_lockable(self, lockable: bool) -> None:
+        """Directions that mix dimensions have no lock."""
+        self._lock.setVisible(lockable)
+
     def locked(self) -> bool:
         """Whether randomise and the like must leave this value alone."""
         return self._lock.isChecked()

@@ -39,7 +39,7 @@ class Growing:
 
 
 class Pyramid:
-    """A column with its minima and maxima over blocks of 64 and 4,096, so that a million values are looked up at once."""
+    """A column with its minima and maxima over blocks of 64 and 4,096: a million values are looked up at once."""
 
     def __init__(self) -> None:
         self._raw = Growing()

@@ -1,0 +1,46 @@
+"""The controls that belong to curves: x axis, smoothing, logarithm."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+
+from dgm_studio.gui import theme
+from dgm_studio.gui.widgets.curves import AXES, Curves
+from dgm_studio.gui.widgets.segmented import SegmentedControl
+from dgm_studio.gui.widgets.valueslider import ValueSlider
+
+_MOST_SMOOTH = 0.999
+
+
+class CurveControls(QWidget):
+    """One row that sets several `Curves` at once."""
+
+    def __init__(self, *curves: Curves, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._curves = curves
+        self._axis = SegmentedControl(("Step", "Time", "Examples"), "Horizontal axis", self)
+        self._smooth = ValueSlider("Smoothing", 0.0, _MOST_SMOOTH, 0.0, self)
+        self._smooth.set_name_width(70)
+        self._log = QCheckBox("Log scale", self)
+        self._log.setAccessibleName("Logarithmic vertical axis")
+        self._axis.chosen.connect(self._on_axis)
+        self._smooth.moved.connect(self._on_smooth)
+        self._log.toggled.connect(self._on_log)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(theme.SPACE[2])
+        row.addWidget(self._axis)
+        row.addWidget(self._smooth, 1)
+        row.addWidget(self._log)
+
+    def _on_axis(self, index: int) -> None:
+        for curves in self._curves:
+            curves.set_axis(list(AXES)[index])
+
+    def _on_smooth(self, beta: float) -> None:
+        for curves in self._curves:
+            curves.set_smoothing(beta)
+
+    def _on_log(self, log: bool) -> None:
+        for curves in self._curves:
+            curves.set_log(log)

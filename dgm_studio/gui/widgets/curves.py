@@ -1,0 +1,404 @@
+"""Long curves with a cursor, flags, smoothing and a read-out; a million points stay smooth."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+import pyqtgraph.exporters
+from PySide6.QtCore import QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QPen, QShowEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from dgm_studio.gui import theme
+from dgm_studio.gui.widgets.chip import Chip
+from dgm_studio.gui.widgets.curveaxis import ThemedAxis, duration, number
+from dgm_studio.gui.widgets.flow import FlowLayout
+from dgm_studio.gui.widgets.labels import label
+from dgm_studio.gui.widgets.series import MOST_POINTS, Series
+
+AXES = {"step": "Step", "time": "Time", "examples": "Examples seen"}
+_REDRAW_MS = 33
+
+
+class Curves(QWidget):
+    """Named curves over one x axis.
+
+    The wheel zooms along x, dragging moves, double-click shows everything; y follows what is in sight. The dashed
+    cursor can be dragged, or moved with the arrows. A chip for each curve shows and hides it.
+
+    Signals:
+        cursor_moved(float): The cursor was moved by hand to this x.
+    """
+
+    cursor_moved = Signal(float)
+
+    def __init__(self, name: str, parent: QWidget | None = None, *, y_label: str = "") -> None:
+        super().__init__(parent)
+        self._lines: dict[str, _Line] = {}
+        self._axis, self._log, self._beta = "step", False, 0.0
+        self._y_label = y_label
+        self._follows, self._fitting, self._pending = True, False, True
+        self._flags: list[pg.InfiniteLine] = []
+        self._bottom, self._left = ThemedAxis("bottom"), ThemedAxis("left")
+        self._plot = pg.PlotWidget(axisItems={"bottom": self._bottom, "left": self._left}, parent=self)
+        self._cursor = pg.InfiniteLine(angle=90, movable=True)
+        self._readout = label("", "figures", self._plot)
+        self._timer = QTimer(self, singleShot=True, interval=_REDRAW_MS)
+        self._legend = QWidget(self)
+        self._legend_row = FlowLayout(self._legend)
+        self._build(name)
+        self._dress()
+
+    def _build(self, name: str) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.SPACE[1])
+        column.addWidget(self._legend)
+        column.addWidget(self._plot, 1)
+        self.setAccessibleName(name)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._plot.setAccessibleName(f"{name}, plot")
+        self._plot.setFocusProxy(self)
+        self._plot.setFrameShape(pg.PlotWidget.Shape.NoFrame)
+        self._plot.setMenuEnabled(False)
+        self._plot.hideButtons()
+        self._box.setMouseEnabled(x=True, y=False)
+        self._box.disableAutoRange()
+        self._cursor.hide()
+        self._plot.addItem(self._cursor, ignoreBounds=True)
+        self._readout.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._readout.hide()
+        self._timer.timeout.connect(self._draw)
+        self._box.sigXRangeChanged.connect(self._on_range)
+        self._box.sigRangeChangedManually.connect(self._on_hand)
+        self._cursor.sigPositionChanged.connect(self._on_cursor)
+        self._plot.scene().sigMouseMoved.connect(self._on_mouse)
+        self._plot.scene().sigMouseClicked.connect(self._on_click)
+        theme.changed.connect(self._dress)
+
+    @property
+    def _box(self) -> pg.ViewBox:
+        return self._plot.getViewBox()
+
+    # data
+
+    def add_series(self, name: str, unit: str = "", colour: str = "", *, dashed: bool = False) -> None:
+        """Start a curve; its colour is the next of the categories unless one is given."""
+        if name in self._lines:
+            return
+        line = _Line(Series(name, unit), colour or theme.CATEGORIES[len(self._lines) % 10], dashed)
+        line.series.set_smoothing(self._beta)
+        self._lines[name] = line
+        for item in (line.faint, line.strong):
+            self._plot.addItem(item, ignoreBounds=True)
+        chip = Chip(name, self._legend, dot=line.colour)
+        chip.clicked.connect(line.toggle)
+        chip.clicked.connect(self._redraw_later)
+        line.chip = chip
+        self._legend_row.addWidget(chip)
+        self._redraw_later()
+
+    def remove_series(self, name: str) -> None:
+        """Take a curve away.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        line = self._lines.pop(name)
+        for item in (line.faint, line.strong):
+            self._plot.removeItem(item)
+        if line.chip is not None:
+            self._legend_row.removeWidget(line.chip)
+            line.chip.deleteLater()
+        self._redraw_later()
+
+    def clear(self) -> None:
+        """Take all curves and flags away."""
+        for name in list(self._lines):
+            self.remove_series(name)
+        self.set_flags(())
+
+    def append(
+        self,
+        name: str,
+        steps: npt.ArrayLike,
+        values: npt.ArrayLike,
+        seconds: npt.ArrayLike | None = None,
+        examples: npt.ArrayLike | None = None,
+    ) -> None:
+        """Add points to a curve; one that does not exist yet is started.
+
+        Raises:
+            ValueError: Columns of different lengths.
+        """
+        self.add_series(name)
+        self._lines[name].series.append(steps, values, seconds, examples)
+        self._redraw_later()
+
+    def series(self) -> list[Series]:
+        """The curves, with all their numbers, for exports."""
+        return [line.series for line in self._lines.values()]
+
+    def visible_series(self) -> list[str]:
+        """Names of the curves that are switched on."""
+        return [name for name, line in self._lines.items() if line.on]
+
+    # settings
+
+    def set_axis(self, axis: str) -> None:
+        """Choose x: "step", "time" or "examples".
+
+        Raises:
+            KeyError: Another word.
+        """
+        self._bottom.name(AXES[axis], time=axis == "time")
+        self._axis, self._follows = axis, True
+        self._redraw_later()
+
+    def set_log(self, log: bool) -> None:
+        """Draw the logarithm of y; what is not positive is left out."""
+        self._log = log
+        self._left.setLogMode(y=log)
+        self._redraw_later()
+
+    def set_smoothing(self, beta: float) -> None:
+        """Draw a moving average strongly and the values faintly; 0 draws the values alone.
+
+        Raises:
+            ValueError: Outside [0, 1).
+        """
+        for line in self._lines.values():
+            line.series.set_smoothing(beta)
+        self._beta = beta
+        self._redraw_later()
+
+    def set_cursor(self, x: float | None) -> None:
+        """Put the cursor somewhere without a signal, or take it away."""
+        self._cursor.blockSignals(True)
+        self._cursor.setVisible(x is not None)
+        if x is not None:
+            self._cursor.setValue(x)
+        self._cursor.blockSignals(False)
+
+    def cursor(self) -> float | None:  # type: ignore[override]  # the plot's cursor, not the mouse's shape
+        """Where the cursor is."""
+        return float(self._cursor.value()) if self._cursor.isVisible() else None
+
+    def set_flags(self, flags: Sequence[tuple[float, str]]) -> None:
+        """Annotated vertical marks: (x, words) each, for changed settings and forks."""
+        for old in self._flags:
+            self._plot.removeItem(old)
+        self._flags = [pg.InfiniteLine(x, angle=90, label=words, labelOpts=_FLAG) for x, words in flags]
+        for flag in self._flags:
+            self._plot.addItem(flag, ignoreBounds=True)
+        self._dress_flags()
+
+    def fit(self) -> None:
+        """Show everything and go on following new points."""
+        self._follows = True
+        self._redraw_later()
+
+    # exports
+
+    def to_csv(self, path: Path) -> None:
+        """Write every curve: name, unit, step, seconds, examples, value.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            out = csv.writer(stream)
+            out.writerow(("series", "unit", "step", "time", "examples", "value"))
+            for series in self.series():
+                columns = [series.x(axis).tolist() for axis in AXES]
+                for row in zip(*columns, series.y.tolist(), strict=True):
+                    out.writerow((series.name, series.unit, *row))
+
+    def to_svg(self, path: Path) -> None:
+        """Write what is seen as a vector drawing."""
+        self._draw()
+        pg.exporters.SVGExporter(self._plot.getPlotItem()).export(str(path))
+
+    # by hand
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows move the cursor, plus and minus zoom, 0 shows everything."""
+        low, high = self._box.viewRange()[0]
+        key = Qt.Key(event.key())
+        if key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            fine = 0.002 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0.02
+            step = (high - low) * fine * (1 if key == Qt.Key.Key_Right else -1)
+            at = self._cursor.value() if self._cursor.isVisible() else (low + high) / 2
+            self._cursor.show()
+            self._cursor.setValue(at + step)
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
+            self._follows = False
+            zoom = 1.25 if key == Qt.Key.Key_Minus else 0.8
+            middle, half = (low + high) / 2, (high - low) / 2 * zoom
+            self._box.setXRange(middle - half, middle + half, padding=0)
+        elif key == Qt.Key.Key_0:
+            self.fit()
+        else:
+            super().keyPressEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What was put off while hidden is drawn now."""
+        super().showEvent(event)
+        if self._pending:
+            self._draw()
+
+    # drawing
+
+    def _redraw_later(self) -> None:
+        self._pending = True
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    def _draw(self) -> None:
+        self._pending = False
+        self._fitting = True
+        if self._follows:
+            self._box.setXRange(*self._extent(), padding=0.02)
+        low, high = self._box.viewRange()[0]
+        most = min(MOST_POINTS, max(64, 2 * round(self._box.width())))
+        heights = [line.draw(self._axis, low, high, self._log, most) for line in self._lines.values()]
+        seen = np.concatenate([h for h in heights if len(h)] or [np.array([0.0, 1.0])])
+        self._box.setYRange(*_span(seen), padding=0.06)
+        self._fitting = False
+
+    def _extent(self) -> tuple[float, float]:
+        ends = [(s.x(self._axis)[0], s.x(self._axis)[-1]) for s in self.series() if len(s)]
+        low, high = min((e[0] for e in ends), default=0.0), max((e[1] for e in ends), default=1.0)
+        return (low, high) if high > low else (low, low + 1.0)
+
+    def _dress(self) -> None:
+        look = theme.current()
+        self._plot.setBackground(look.colour("bg1"))
+        self._plot.showGrid(x=False, y=True, alpha=0.25)
+        self._bottom.name(AXES[self._axis], time=self._axis == "time")
+        self._left.name(self._y_label)
+        self._cursor.setPen(pg.mkPen(look.colour("accent"), width=1, style=Qt.PenStyle.DashLine))
+        self._cursor.setHoverPen(pg.mkPen(look.colour("accent"), width=2))
+        shade = look.palette
+        self._readout.setStyleSheet(
+            f"background: {shade.bg2}; border: 1px solid {shade.line}; border-radius: 4px; padding: 2px 6px;"
+        )
+        self._dress_flags()
+        self._redraw_later()
+
+    def _dress_flags(self) -> None:
+        look = theme.current()
+        for flag in self._flags:
+            flag.setPen(pg.mkPen(look.colour("live"), width=1, style=Qt.PenStyle.DotLine))
+            flag.label.setColor(look.colour("live"))
+            flag.label.setFont(look.font("caption"))
+
+    # signals
+
+    def _on_range(self) -> None:
+        if not self._fitting:
+            self._redraw_later()
+
+    def _on_hand(self) -> None:
+        self._follows = False
+
+    def _on_cursor(self) -> None:
+        self.cursor_moved.emit(float(self._cursor.value()))
+
+    def _on_click(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        if event.double():
+            self.fit()
+        self.setFocus()
+
+    def _on_mouse(self, place: QPointF) -> None:
+        found = self._nearest(place) if self._plot.sceneBoundingRect().contains(place) else None
+        self._readout.setVisible(found is not None)
+        if found is not None:
+            self._readout.setText(found)
+            self._readout.adjustSize()
+            self._readout.move(max(0, self._plot.width() - self._readout.width() - 8), 4)
+
+    def _nearest(self, place: QPointF) -> str | None:
+        """Words about the curve nearest to the mouse in height, at its x."""
+        here = self._box.mapSceneToView(place)
+        best: tuple[float, str] | None = None
+        for line in self._lines.values():
+            point = line.series.at(self._axis, here.x(), smooth=self._beta > 0)
+            if point is None or not line.on or (self._log and point[1] <= 0):
+                continue
+            height = float(np.log10(point[1])) if self._log else point[1]
+            words = f"{line.series.name} {number(point[1])} {line.series.unit}".strip()
+            at = duration(point[0]) if self._axis == "time" else f"{self._axis} {number(point[0])}"
+            gap = abs(height - here.y())
+            if best is None or gap < best[0]:
+                best = (gap, f"{words} · {at}")
+        return best[1] if best else None
+
+
+class _Line:
+    """A series with its two drawn curves and its chip."""
+
+    def __init__(self, series: Series, colour: str, dashed: bool) -> None:
+        self.series, self.colour, self.dashed, self.on = series, colour, dashed, True
+        self.chip: Chip | None = None
+        self.faint = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
+        self.strong = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
+
+    def toggle(self) -> None:
+        """Show or hide."""
+        self.on = not self.on
+        if self.chip is not None:
+            self.chip.set_on(self.on)
+
+    def draw(self, axis: str, low: float, high: float, log: bool, most: int) -> npt.NDArray[np.float64]:
+        """Hand the points in sight to the plot; returns the heights that were drawn."""
+        smooth = self.series.smoothed is not None
+        self.strong.setVisible(self.on)
+        self.faint.setVisible(self.on and smooth)
+        if not self.on or not len(self.series):
+            return np.zeros(0)
+        drawn = [self._set(self.strong, axis, low, high, log, most, smooth=smooth, alpha=1.0)]
+        if smooth:
+            drawn.append(self._set(self.faint, axis, low, high, log, most, smooth=False, alpha=0.2))
+        return drawn[0] if len(drawn[0]) else drawn[-1]
+
+    def _set(
+        self,
+        item: pg.PlotCurveItem,
+        axis: str,
+        low: float,
+        high: float,
+        log: bool,
+        most: int,
+        *,
+        smooth: bool,
+        alpha: float,
+    ) -> npt.NDArray[np.float64]:
+        x, y = self.series.drawn(axis, low, high, smooth=smooth, most=most)
+        if log:
+            y = np.log10(np.where(y > 0, y, np.nan))
+        ink = QColor(self.colour)
+        ink.setAlphaF(alpha)
+        pen = QPen(ink, 1, Qt.PenStyle.DashLine if self.dashed else Qt.PenStyle.SolidLine)
+        pen.setCosmetic(True)
+        # smooth edges only where they are cheap
+        item.setData(x, y, pen=pen, antialias=len(x) <= 2000)
+        return y[np.isfinite(y)]
+
+
+def _span(heights: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest, without the first spike of a training run when that would flatten all the rest."""
+    low, high = float(heights.min()), float(heights.max())
+    inner_low, inner_high = (float(q) for q in np.quantile(heights, (0.02, 0.97)))
+    if high - low > 4 * (inner_high - inner_low) > 0:
+        room = 0.15 * (inner_high - inner_low)
+        low, high = max(low, inner_low - room), min(high, inner_high + room)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+_FLAG = {"position": 0.93, "movable": False, "anchors": [(0, 0.5), (1, 0.5)]}
