@@ -9,9 +9,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgm_studio import __version__
+
+if TYPE_CHECKING:
+    from dgm_studio.core.cards import Metric, ModelCard
 
 EXIT_STATUS = "exit status: 0 done, 1 the work failed (one line says why), 2 wrong usage"
 
@@ -47,11 +50,15 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"dgm-studio {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for function in (systems, data, doctor):
+    for function in (systems, data, zoo, info, doctor):
         about = (function.__doc__ or "").splitlines()[0]
         command = commands.add_parser(function.__name__, help=about, description=about, epilog=EXIT_STATUS)
         command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
         command.set_defaults(command=function)
+        if function is info:
+            command.add_argument(
+                "model", metavar="FILE", help="a checkpoint, a run folder, run:FOLDER@STEP or zoo:NAME"
+            )
     return whole
 
 
@@ -97,6 +104,47 @@ def data(arguments: argparse.Namespace) -> int:
     return _print_table(("name", "shape", "examples", "licence"), rows)
 
 
+def zoo(arguments: argparse.Namespace) -> int:
+    """List the trained checkpoints in the box."""
+    from dgm_studio.core.manifest import ZOO, model_card, zoo_names
+
+    cards = [model_card(ZOO + name) for name in zoo_names()]
+    if arguments.json:
+        return _print_json([card.to_json() for card in cards])
+    rows = (
+        (card.key, card.title, card.data, str(card.latent), str(card.parameters), _headline(card)) for card in cards
+    )
+    return _print_table(("name", "system", "data", "latents", "numbers", "test figure"), rows)
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """Say what a checkpoint or a run is: system, data, settings, figures, what it can be asked."""
+    from dgm_studio.core.manifest import model_card
+
+    card = model_card(arguments.model)
+    if arguments.json:
+        return _print_json(card.to_json())
+    lines = [
+        ("name", card.name),
+        ("system", f"{card.system} ({card.title})"),
+        ("data", card.data),
+        ("sees", ", ".join(f"{each.kind} {' x '.join(map(str, each.shape))}" for each in card.modalities)),
+        ("can be asked", ", ".join(sorted(card.capabilities))),
+        ("latents", str(card.latent)),
+        ("numbers learnt", f"{card.parameters:,}"),
+        ("step", f"{card.step:,} of {card.steps:,}"),
+        ("seed", str(card.seed)),
+        ("forked from", card.parent),
+        ("snapshots", ", ".join(map(str, card.snapshots))),
+        ("file", card.path),
+        *((f"set {name}", str(value)) for name, value in {**card.config, **card.training}.items()),
+        *((name, _figure(metric)) for name, metric in card.metrics.items()),
+    ]
+    width = max(len(name) for name, _ in lines) + 2
+    print("\n".join(f"{name:<{width}}{value}" for name, value in lines if value))
+    return 0
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     """Say what this machine has and lacks: Qt, GL, system libraries, torch, devices, known-bad versions."""
     from dgm_studio.doctor import as_text, report
@@ -107,6 +155,17 @@ def doctor(arguments: argparse.Namespace) -> int:
     else:
         print(as_text(found))
     return 1 if found["problems"] else 0
+
+
+def _headline(card: ModelCard) -> str:
+    metric = card.metrics.get(card.headline)
+    return f"{card.headline} {_figure(metric)}" if metric else ""
+
+
+def _figure(metric: Metric) -> str:
+    error = f" ± {metric.error:.2g}" if metric.error else ""
+    about = ", ".join(filter(None, (metric.estimator, metric.split)))
+    return f"{metric.value:.5g}{error} {metric.unit}".rstrip() + (f" ({about})" if about else "")
 
 
 def _print_json(document: Any) -> int:

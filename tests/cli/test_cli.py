@@ -12,6 +12,7 @@ import pytest
 
 from dgm_studio import __version__
 from dgm_studio.cli import main, parser
+from dgm_studio.core.resources import resource
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,5 +102,58 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 
 def test_every_command_says_what_it_does() -> None:
     told = parser().format_help()
-    for name in ("systems", "data", "doctor"):
+    for name in ("systems", "data", "zoo", "info", "doctor"):
         assert f"\n    {name} " in told
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """An untrained model with figures, saved as training saves."""
+    from dgm_studio.checkpoints.store import save
+    from dgm_studio.core.cards import Metric, Modality
+    from dgm_studio.core.manifest import Manifest
+    from dgm_studio.models import registry
+
+    picture = (Modality("image", "image", (1, 8, 8)),)
+    model = registry.build("vae", registry.tiny("vae"), picture)
+    figures = {"elbo": Metric(-20.123456, "nats", "IWAE-100", 0.21, "test")}
+    manifest = Manifest("vae", picture, config=registry.tiny("vae"), data="digits8", step=3, steps=5, metrics=figures)
+    save(tmp_path / "tiny.safetensors", model.state_dict(), manifest)
+    return tmp_path / "tiny.safetensors"
+
+
+def test_info_tells_what_a_checkpoint_is_without_torch(checkpoint: Path) -> None:
+    code = f"import sys, dgm_studio.cli as c; c.main(['info', {str(checkpoint)!r}]); print('torch' in sys.modules)"
+    *lines, torch = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert torch == "False"
+    assert told["elbo"] == "-20.123 ± 0.21 nats (IWAE-100, test)"
+    assert (told["data"], told["step"]) == ("digits8", "3 of 5")
+    document = json.loads(start("info", str(checkpoint), "--json").stdout)
+    assert document["metrics"]["elbo"]["value"] == -20.123456
+
+
+def test_a_file_that_is_not_there_is_one_line_and_status_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", str(tmp_path / "none.safetensors"), "--json"]) == 1
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("dgm-studio: ") and "none.safetensors" in line
+    assert said.out == ""
+
+
+def test_the_zoo_lists_every_checkpoint_in_the_box(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zoo", "--json"]) == 0
+    listed = [card["key"] for card in json.loads(capsys.readouterr().out)]
+    assert listed == [f"zoo:{path.stem}" for path in sorted(resource("zoo").glob("*.safetensors"))]
+
+
+def test_python_loads_a_model_by_its_key(checkpoint: Path) -> None:
+    import torch
+
+    from dgm_studio import load
+
+    model = load(str(checkpoint))
+    assert not model.training
+    assert model.decode(torch.zeros(2, 3)).mean.shape == (2, 1, 8, 8)

@@ -18,6 +18,8 @@ from types import ModuleType
 
 import pytest
 
+from dgm_studio import doctor
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
 
@@ -163,6 +165,48 @@ def test_without_a_display_one_line_says_what_can_be_done_instead(copy: Path, ar
     (line,) = ran.stderr.splitlines()
     assert "dgm-studio shot" in line
     assert "bootstrap.py test" in line
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux leaves libraries to the distribution")
+@pytest.mark.parametrize(
+    ("manager", "root", "line"),
+    [
+        ("apt", False, "sudo apt-get install -y libgl1 xvfb"),
+        ("dnf", True, "dnf install -y libglvnd-glx xorg-x11-server-Xvfb"),
+        ("zypper", False, "sudo zypper install -y Mesa-libGL1 xvfb-run"),
+    ],
+)
+def test_missing_libraries_are_named_with_the_line_to_type(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, manager: str, root: bool, line: str
+) -> None:
+    lacking = [doctor.WINDOW_NEEDS[0], doctor.TEST_NEEDS[0]]
+    monkeypatch.setattr(doctor, "missing", lambda needs: lacking)
+    monkeypatch.setattr(doctor, "manager", lambda: manager)
+    monkeypatch.setattr(doctor, "is_root", lambda: root)
+    with pytest.raises(bootstrap.Trouble) as told:
+        bootstrap.provide(lacking)
+    lines = str(told.value).splitlines()
+    assert "libGL.so.1, xvfb-run" in lines[0]
+    assert lines[1].strip() == line
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="apt-get")
+def test_root_on_debian_gets_them_installed_lists_first(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # an apt-get that writes down what it was asked, in front of the real one, which would change this machine
+    asked = tmp_path / "asked"
+    program = tmp_path / "apt-get"
+    program.write_text(f'#!/bin/sh\necho "$@" >> "{asked}"\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(doctor, "is_root", lambda: True)
+    monkeypatch.setattr(doctor, "missing", lambda needs: [] if asked.exists() else [doctor.WINDOW_NEEDS[0]])
+    bootstrap.provide(doctor.WINDOW_NEEDS)
+    assert asked.read_text(encoding="utf-8").splitlines() == [
+        "-q update",
+        "-q install -y --no-install-recommends libgl1",
+    ]
 
 
 def test_an_old_python_can_read_the_file_and_is_told_what_to_use(
