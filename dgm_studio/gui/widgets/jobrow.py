@@ -33,8 +33,8 @@ class JobRow(QWidget):
         self._pause = Button("Pause", self)
         self._stop = IconButton("stop", f"Stop {name}", self)
         self._line.setMinimumWidth(64)
-        self._line.setMaximumWidth(theme.current().px(160))
-        self._name.setMaximumWidth(theme.current().px(180))
+        self._fit()
+        theme.changed.connect(self._fit)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.SPACE[2])
@@ -68,10 +68,15 @@ class JobRow(QWidget):
         """Say that it is "running", "paused" or "failed" (`words` then say why)."""
         self._state = state
         self._pause.setText({"running": "Pause", "paused": "Continue", "failed": "Try again"}[state])
-        if state == "paused":
+        self._line.set_token("bad" if state == "failed" else "live")
+        if state != "running":
             self._line.set_share(self._line.share() or 0.0)
         if words:
             self._figures.setText(words)
+
+    def _fit(self) -> None:
+        self._line.setMaximumWidth(theme.current().px(160))
+        self._name.setMaximumWidth(theme.current().px(180))
 
     def _on_pause(self) -> None:
         {"running": self.paused, "paused": self.resumed, "failed": self.retried}[self._state].emit()

@@ -39,6 +39,11 @@ class ProgressLine(QWidget):
         self._run_or_rest()
         self.update()
 
+    def set_token(self, token: str) -> None:
+        """Colour of the filled part, by its use."""
+        self._token = token
+        self.update()
+
     def sizeHint(self) -> QSize:
         """Thin."""
         return QSize(120, self._height)

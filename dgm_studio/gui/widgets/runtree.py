@@ -137,9 +137,13 @@ class RunTree(QWidget):
         text = lane.adjusted(8, 2, -8, -look.px(16))
         figure_width = self._paint_figure(painter, text, node.figure)
         words = f"{node.name} · {node.change}" if node.change else node.name
-        draw_text(
-            painter, text.adjusted(0, 0, -figure_width - 8, 0), words, look.font("secondary"), look.colour("text")
-        )
+        room = text.adjusted(0, 0, -figure_width - 8, 0)
+        painter.setFont(look.font("secondary"))
+        width = min(room.width(), painter.fontMetrics().horizontalAdvance(words) + 4.0)
+        # a fork's dotted line passes under the words, not through them
+        behind = QRectF(room.left() - 2, room.top() + 2, width + 2, room.height() - 4)
+        plain_rounded(painter, behind, look.colour("accentbg" if node.key == self._key else "bg1"), 3)
+        draw_text(painter, room, words, look.font("secondary"), look.colour("text"))
 
     def _paint_figure(self, painter: QPainter, box: QRectF, figure: str) -> float:
         look = theme.current()

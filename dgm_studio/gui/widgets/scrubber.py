@@ -43,6 +43,7 @@ class Scrubber(QWidget):
         self._track.moved.connect(self._on_moved)
         self._track.pressed.connect(self.pressed)
         self._track.released.connect(self.released)
+        self._tell()
 
     def set_steps(self, steps: Sequence[int], total: int = 0) -> None:
         """Show these snapshots; the last is chosen when the chosen one is gone or was the last before.
