@@ -128,7 +128,13 @@ class Environment:
         # A person's pip settings may not lead the installation out of the environment.
         settings = {**os.environ, "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
         process = subprocess.Popen(
-            command, cwd=self.root, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=self.root,
+            env=settings,
+            text=True,
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         assert process.stdout is not None
         with self.log.open("a", encoding="utf-8") as log:
@@ -275,6 +281,9 @@ def main(arguments: Sequence[str]) -> int:
         return {"run": run, "test": test}[command](Environment(ROOT), arguments[1:])
     except Trouble as trouble:
         print(trouble, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here, or makes .venv anew where it must.", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error}\nMend that and run the same command again.", file=sys.stderr)
