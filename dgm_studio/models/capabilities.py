@@ -54,7 +54,10 @@ class Posterior:
         return self.log_prob_per_dim(z).sum(-1)
 
     def kl_per_dim(self) -> Float[Tensor, "n z"]:
-        """KL(q(z_d | x) || N(0, 1)) in nats, in closed form (Kingma and Welling 2014, appendix B)."""
+        """KL(q(z_d | x) || N(0, 1)) in nats, in closed form (Kingma and Welling 2014, appendix B).
+
+        A model whose prior is something else has its own `kl_per_dim`.
+        """
         return 0.5 * (self.mean.square() + self.std.square() - 1.0) - self.std.log()
 
 

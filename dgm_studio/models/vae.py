@@ -188,6 +188,10 @@ class VAE(nn.Module):
         """Standard deviation of every latent under the prior."""
         return self.latent_prior().std()
 
+    def kl_per_dim(self, q: Posterior, generator: torch.Generator, samples: int = 64) -> Float[Tensor, "n z"]:
+        """KL(q(z | x) || p(z)) of every dimension against this model's own prior, nats: see `bounds.kl_per_dim`."""
+        return bounds.kl_per_dim(self.latent_prior(), q, q.sample(generator, samples))
+
     def prepare(self, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> Float[Tensor, "n *shape"]:
         """The data as the likelihood sees them: freshly binarised for a Bernoulli, else unchanged."""
         return torch.bernoulli(x, generator=generator) if self.likelihood == "bernoulli" else x
