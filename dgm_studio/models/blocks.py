@@ -79,11 +79,11 @@ class ConvEncoder(nn.Module):
         out: Number of features.
         width: Channels of the first stage.
         depth: Residual blocks a stage.
-        hidden: Width of a dense layer before the output; 0 for none.
+        dense: Width of a dense layer before the output; 0 for none.
         dropout: Inside residual blocks and before the output.
     """
 
-    def __init__(self, shape: tuple[int, ...], out: int, width: int, depth: int, hidden: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...], out: int, width: int, depth: int, dense: int, dropout: float) -> None:
         super().__init__()
         grids = grid_sizes(shape[1], shape[2])[1:]
         channels = stage_channels(width, len(grids))
@@ -95,7 +95,7 @@ class ConvEncoder(nn.Module):
         layers += [group_norm(channels[-1]), nn.SiLU(), nn.Flatten(), nn.Dropout(dropout)]
         self.features = nn.Sequential(*layers)
         flat = channels[-1] * grids[-1][0] * grids[-1][1]
-        self.out = mlp((flat, hidden, out) if hidden else (flat, out), dropout)
+        self.out = mlp((flat, dense, out) if dense else (flat, out), dropout)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out"]:
         """Features of every picture; values in [0, 1] are moved to [-1, 1] first."""
@@ -126,20 +126,18 @@ class ConvDecoder(nn.Module):
         shape: (channels of the likelihood's parameters, H, W).
         width: Channels of the finest stage.
         depth: Residual blocks a stage.
-        hidden: Width of a dense layer after the input; 0 for none.
+        dense: Width of a dense layer after the input; 0 for none.
         dropout: Inside residual blocks and after the dense layer.
     """
 
-    def __init__(
-        self, latent: int, shape: tuple[int, ...], width: int, depth: int, hidden: int, dropout: float
-    ) -> None:
+    def __init__(self, latent: int, shape: tuple[int, ...], width: int, depth: int, dense: int, dropout: float) -> None:
         super().__init__()
         self.shape = shape
         grids = grid_sizes(shape[1], shape[2])[1:]
         channels = stage_channels(width, len(grids))
         self.coarse = (channels[-1], *grids[-1])
         flat = math.prod(self.coarse)
-        self.dense = mlp((latent, hidden, flat) if hidden else (latent, flat), dropout)
+        self.expand = mlp((latent, dense, flat) if dense else (latent, flat), dropout)
         layers: list[nn.Module] = []
         for i in reversed(range(len(channels))):
             layers += [ResidualBlock(channels[i], dropout) for _ in range(depth)]
@@ -155,7 +153,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, z: Float[Tensor, "n z"]) -> Float[Tensor, "n c h w"]:
         """Parameters for every pixel."""
-        y: Tensor = self.features(self.dense(z).unflatten(1, self.coarse))
+        y: Tensor = self.features(self.expand(z).unflatten(1, self.coarse))
         return y[..., : self.shape[1], : self.shape[2]]
 
 

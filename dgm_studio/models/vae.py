@@ -40,8 +40,9 @@ class VAEConfig:
         group="Model",
         log=True,
     )
-    hidden: int = option(
-        256, "Width of dense hidden layers; 0 leaves the dense layer of conv out.", low=0, high=4096, group="Model"
+    hidden: int = option(512, "Width of the hidden layers of mlp.", low=1, high=4096, group="Model", log=True)
+    dense: int = option(
+        0, "Width of a dense layer between convolutions and latents; 0 for none.", low=0, high=4096, group="Model"
     )
     depth: int = option(1, "Residual blocks a stage (conv) or hidden layers (mlp).", low=1, high=8, group="Model")
     dropout: float = option(
@@ -96,7 +97,7 @@ class VAEConfig:
     summary="A latent-variable model with an amortised Gaussian posterior, trained on the evidence lower bound.",
     paper=Paper("D. P. Kingma, M. Welling", 2014, "Auto-Encoding Variational Bayes", "ICLR"),
     config=VAEConfig,
-    tiny={"latent": 3, "width": 8, "hidden": 16, "components": 4, "logistics": 2},
+    tiny={"latent": 3, "width": 8, "hidden": 16, "dense": 8, "components": 4, "logistics": 2},
     objective=(
         "<i>ELBO</i> = E<sub><i>q</i>(<i>z</i>|<i>x</i>)</sub>[log <i>p</i>(<i>x</i>|<i>z</i>)]"
         " &minus; <i>&beta;</i>&nbsp;KL(<i>q</i>(<i>z</i>|<i>x</i>)&nbsp;&Vert;&nbsp;<i>p</i>(<i>z</i>))"
@@ -271,9 +272,9 @@ def _networks(
 ) -> tuple[nn.Module, nn.Module]:
     out = 2 * config.latent
     if network == "conv":
-        sizes = (config.width, config.depth, config.hidden, config.dropout)
+        sizes = (config.width, config.depth, config.dense, config.dropout)
         return blocks.ConvEncoder(shape, out, *sizes), blocks.ConvDecoder(config.latent, raw_shape, *sizes)
-    hidden = () if network == "linear" else (max(config.hidden, 1),) * config.depth
+    hidden = () if network == "linear" else (config.hidden,) * config.depth
     return (
         blocks.FlatEncoder(shape, out, hidden, config.dropout),
         blocks.FlatDecoder(config.latent, raw_shape, hidden, config.dropout),
