@@ -38,7 +38,7 @@ SMALLEST_PICTURE = 2
 
 @dataclass(frozen=True)
 class _Found:
-    path: Path
+    path: str
     name: str  # relative to the folder
     size: tuple[int, int]
 
@@ -66,7 +66,7 @@ def open_folder(path: str, size: int | None = None) -> Generator[Step, None, Dat
     if not folder.is_dir():
         raise Problem(f"There is no folder {folder}.", "Choose a folder that holds pictures.")
     report = Report()
-    found = yield from _survey((yield from _walk(folder, report)), report)
+    found = yield from _survey(folder, (yield from _walk(folder, report)), report)
     side = size or _common_side(found)
     title = f"Pictures in {folder.name or folder}"
     require_memory(len(found), 3, side, title)
@@ -86,26 +86,33 @@ def open_folder(path: str, size: int | None = None) -> Generator[Step, None, Dat
     return (yield from finish(items))
 
 
-def _walk(folder: Path, report: Report) -> Generator[Step, None, list[Path]]:
-    paths: list[Path] = []
+def _walk(folder: Path, report: Report) -> Generator[Step, None, list[str]]:
+    """Every file with a picture's ending, sorted; links to folders are not followed, so that no circle is."""
+    paths: list[str] = []
+    waiting, seen = [str(folder)], 0
+    while waiting:
+        where = waiting.pop()
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:
+                    if seen % 500 == 0:
+                        yield 0, 0, f"Found {len(paths):,} pictures"
+                    seen += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
+                        paths.append(entry.path)
+        except OSError as error:
+            report.skip(where, f"folder cannot be read, {error.strerror}")
+    return sorted(paths)
 
-    def unreadable(error: OSError) -> None:
-        report.skip(str(error.filename), "folder cannot be read")
 
-    for where, folders, files in os.walk(folder, onerror=unreadable):
-        folders.sort()
-        paths += [Path(where, name) for name in sorted(files) if os.path.splitext(name)[1].lower() in ENDINGS]
-        yield 0, 0, f"Found {len(paths):,} pictures"
-    return paths
-
-
-def _survey(paths: list[Path], report: Report) -> Generator[Step, None, list[_Found]]:
+def _survey(folder: Path, paths: list[str], report: Report) -> Generator[Step, None, list[_Found]]:
     """Opens and verifies each file without decoding it."""
-    root = os.path.commonpath([p.parent for p in paths]) if paths else ""
     found = []
     for i, path in enumerate(paths):
         yield i, len(paths), "Checking pictures"
-        name = os.path.relpath(path, root)
+        name = path.removeprefix(f"{folder}{os.sep}")
         try:
             reason, size = _check(path)
         except Image.DecompressionBombError:
@@ -121,9 +128,9 @@ def _survey(paths: list[Path], report: Report) -> Generator[Step, None, list[_Fo
     return found
 
 
-def _check(path: Path) -> tuple[str, tuple[int, int]]:
+def _check(path: str) -> tuple[str, tuple[int, int]]:
     """Why a picture cannot be used, or "", and its size."""
-    status = path.stat()
+    status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
         return "not a regular file", (0, 0)
     if status.st_size == 0:
@@ -140,7 +147,7 @@ def _check(path: Path) -> tuple[str, tuple[int, int]]:
     return "", (width, height)
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: str) -> Image.Image:
     return Image.open(path, formats=FORMATS)
 
 
@@ -174,7 +181,7 @@ def _read(found: list[_Found], side: int, report: Report) -> Generator[Step, Non
     return (pixels[:, :1] if grey else pixels), read
 
 
-def decode(path: Path, side: int) -> NDArray[np.uint8]:
+def decode(path: str, side: int) -> NDArray[np.uint8]:
     """One picture as uint8 [3, side, side]: upright, on white, the middle square averaged over areas.
 
     Raises:
@@ -212,8 +219,11 @@ def _folders(names: list[str], report: Report) -> tuple[NDArray[np.int64], tuple
     """The subfolder of each picture, at the first depth where there are at least two."""
     if not names:
         return None
-    parents = [Path(name).parent.parts for name in names]
-    words = [(parts[0] if parts else "(top)").encode("utf-8", "replace").decode() for parts in parents]
+    parents = [name.split(os.sep)[:-1] for name in names]
+    depth = 0
+    while all(len(parts) > depth and parts[depth] == parents[0][depth] for parts in parents):
+        depth += 1
+    words = [(parts[depth] if len(parts) > depth else "(top)").encode("utf-8", "replace").decode() for parts in parents]
     labels = encoded(words)
     if labels is None and len(set(words)) > 1:
         report.notes.append(f"{len(set(words)):,} subfolders are too many to be used as labels")

@@ -17,7 +17,7 @@ from dgm_studio.data.own_files import Step
 
 MOST_BYTES = 2 << 30  # of all arrays of a file
 MOST_ARRAYS = 1000
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_arrays(path: Path) -> Generator[Step, None, dict[str, Stored]]:
     """Every array of an npz by name, or the one of an npy as "x".
 
     Yields:
-        (bytes done, bytes in all, what is being done), every four megabytes.
+        (bytes done, bytes in all, what is being done), every megabyte.
 
     Raises:
         Problem: The file is damaged, is neither npy nor npz, or declares more than two gibibytes.
@@ -97,8 +97,8 @@ def _read_array(file: IO[bytes], file_size: int, name: str, title: str) -> Gener
     if header.size > file_size:
         declared = f"{name} {list(header.shape)} of {header.dtype}"
         raise Problem(f"{title} is truncated: it declares {declared} but ends before.", "Save the file again.")
-    buffer = bytearray(header.size)
-    view, done = memoryview(buffer), 0
+    buffer = np.empty(header.size, np.uint8)  # pages are touched as they are filled; a bytearray is zeroed at once
+    view, done = buffer.data, 0
     while done < header.size:
         yield done, header.size, f"Reading {name}"
         block = file.read(min(CHUNK, header.size - done))

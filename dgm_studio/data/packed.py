@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,19 @@ from dgm_studio.core.updates import Problem
 from dgm_studio.data.dataset import Dataset, Part
 from dgm_studio.data.splits import SPLITS
 
+BLOCK = 1000
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def load_packed(card: DataCard, path: Path) -> Dataset:
-    """A set in the box.
+def load_packed(card: DataCard, path: Path) -> Generator[tuple[int, int, str], None, Dataset]:
+    """A set in the box, in steps of a thousand items.
 
     Args:
         card: Read from NAME.json.
         path: Of NAME.npz.
+
+    Yields:
+        Progress.
 
     Raises:
         Problem: The file is missing or damaged.
@@ -36,16 +41,18 @@ def load_packed(card: DataCard, path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays: Arrays = {name: stored[name] for name in stored.files}
-        x = pixels_of(arrays)
-        return Dataset(card, {split: _part(card, arrays, x, split) for split in SPLITS})
+        parts = {}
+        for split in SPLITS:
+            parts[split] = yield from _part(card, arrays, split)
+        return Dataset(card, parts)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         sentence = f"The data set {card.name} in the box is damaged ({error})."
         raise Problem(sentence, "Install DGM Studio again.") from error
 
 
-def pixels_of(arrays: Arrays) -> NDArray[np.uint8]:
-    """The images of the whole set, uint8 [N, C, H, W], palette and scale undone."""
-    pixels = arrays["pixels"]
+def _pictures(arrays: Arrays, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Images of the whole set, uint8 [n, C, H, W], palette and scale undone."""
+    pixels = arrays["pixels"][chosen]
     if "palette" not in arrays:
         return np.asarray(pixels, dtype=np.uint8)[:, None]
     scale = int(arrays["scale"])
@@ -53,11 +60,15 @@ def pixels_of(arrays: Arrays) -> NDArray[np.uint8]:
     return colours.repeat(scale, axis=2).repeat(scale, axis=3)
 
 
-def _part(card: DataCard, arrays: Arrays, x: NDArray[np.uint8], split: str) -> Part:
+def _part(card: DataCard, arrays: Arrays, split: str) -> Generator[tuple[int, int, str], None, Part]:
     chosen = arrays[split].astype(np.int64)
+    x = np.empty((len(chosen), *card.modalities[0].shape), np.uint8)
+    for start in range(0, len(chosen), BLOCK):
+        yield start, len(chosen), f"Reading {card.title}, {split}"
+        x[start : start + BLOCK] = _pictures(arrays, chosen[start : start + BLOCK])
     texts = bytes(arrays["texts"]).decode().split("\n") if "texts" in arrays else []
     return Part(
-        x=torch.from_numpy(x[chosen]),
+        x=torch.from_numpy(x),
         indices=torch.from_numpy(chosen),
         factors={f.name: torch.from_numpy(arrays[f"factor_{f.name}"][chosen].astype(np.int64)) for f in card.factors},
         texts=[texts[i] for i in chosen] if texts else [],

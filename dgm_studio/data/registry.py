@@ -77,7 +77,7 @@ def loading(name: str) -> Loading:
         return load_toy(described)
     from dgm_studio.data.packed import load_packed
 
-    return load_packed(described, resource("data", f"{name}.npz"))
+    return (yield from load_packed(described, resource("data", f"{name}.npz")))
 
 
 def load(name: str) -> Dataset:

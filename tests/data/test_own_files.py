@@ -50,21 +50,23 @@ def bomb() -> bytes:
 
 
 def test_a_folder_with_bad_files_gives_the_good_ones_and_names_the_bad(tmp_path: Path) -> None:
-    fill(tmp_path / "cats", 12)
-    fill(tmp_path / "dogs", 8)
+    root = tmp_path / "set" / "of pets"
+    fill(root / "cats", 12)
+    fill(root / "dogs", 8)
     for i in range(8):
-        picture(12, 12, 100 + i).save(tmp_path / "dogs" / f"{i:03d}.png")
-    whole = (tmp_path / "cats" / "000.png").read_bytes()
-    (tmp_path / "cats" / "truncated.png").write_bytes(whole[: len(whole) // 2])
-    picture(64, 64, 7).save(tmp_path / "dogs" / "full.jpg")
-    jpeg = (tmp_path / "dogs" / "full.jpg").read_bytes()
-    (tmp_path / "dogs" / "truncated.jpg").write_bytes(jpeg[: len(jpeg) // 2])
-    (tmp_path / "cats" / "empty.gif").write_bytes(b"")
-    (tmp_path / "cats" / "words.bmp").write_text("not a picture")
-    (tmp_path / "dogs" / "bomb.png").write_bytes(bomb())
-    (tmp_path / "dogs" / "notes.txt").write_text("ignored without a word")
+        picture(12, 12, 100 + i).save(root / "dogs" / f"{i:03d}.png")
+    whole = (root / "cats" / "000.png").read_bytes()
+    (root / "cats" / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    picture(64, 64, 7).save(root / "dogs" / "full.jpg")
+    jpeg = (root / "dogs" / "full.jpg").read_bytes()
+    (root / "dogs" / "truncated.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (root / "cats" / "empty.gif").write_bytes(b"")
+    (root / "cats" / "words.bmp").write_text("not a picture")
+    (root / "dogs" / "bomb.png").write_bytes(bomb())
+    (root / "dogs" / "notes.txt").write_text("ignored without a word")
     if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "dogs" / "pipe.png")
+        os.mkfifo(root / "dogs" / "pipe.png")
+        os.symlink(tmp_path, root / "cats" / "circle")
     dataset = load(f"folder:{tmp_path}")
     assert sum(dataset.card.counts.values()) == 21
     assert everything(dataset).shape[1:] == (3, 12, 12)
