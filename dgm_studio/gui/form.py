@@ -247,8 +247,8 @@ def range_words(field: Field) -> str:
 
 
 def _grouped(fields: Iterable[Field]) -> dict[str, list[Field]]:
-    """Fields by group in order of appearance; the folded groups last."""
+    """Fields by group in order of appearance; those without a group first, the folded groups last."""
     groups: dict[str, list[Field]] = {}
     for field in fields:
         groups.setdefault(field.group, []).append(field)
-    return dict(sorted(groups.items(), key=lambda entry: entry[0].lower() in FOLDED))
+    return dict(sorted(groups.items(), key=lambda entry: (entry[0].lower() in FOLDED, entry[0] != "")))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from dgm_studio.gui import theme
@@ -13,7 +16,13 @@ _MOST_SMOOTH = 0.999
 
 
 class CurveControls(QWidget):
-    """One row that sets several `Curves` at once."""
+    """One row that sets several `Curves` at once.
+
+    Signals:
+        changed(): A setting was changed by hand.
+    """
+
+    changed = Signal()
 
     def __init__(self, *curves: Curves, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,14 +42,39 @@ class CurveControls(QWidget):
         row.addWidget(self._smooth, 1)
         row.addWidget(self._log)
 
+    def axis(self) -> str:
+        """The horizontal axis: "step", "time" or "examples"."""
+        return list(AXES)[self._axis.index()]
+
+    def settings(self) -> dict[str, Any]:
+        """Axis, smoothing and scale, JSON-able."""
+        return {"axis": self.axis(), "smoothing": self._smooth.value(), "log": self._log.isChecked()}
+
+    def set_settings(self, axis: str, smoothing: float, log: bool) -> None:
+        """Take on settings without a signal.
+
+        Raises:
+            ValueError: An axis that does not exist.
+        """
+        self.blockSignals(True)
+        self._axis.set_index(list(AXES).index(axis))
+        self._on_axis(self._axis.index())
+        self._smooth.set_value(min(max(smoothing, 0.0), _MOST_SMOOTH))
+        self._on_smooth(self._smooth.value())
+        self._log.setChecked(log)
+        self.blockSignals(False)
+
     def _on_axis(self, index: int) -> None:
         for curves in self._curves:
             curves.set_axis(list(AXES)[index])
+        self.changed.emit()
 
     def _on_smooth(self, beta: float) -> None:
         for curves in self._curves:
             curves.set_smoothing(beta)
+        self.changed.emit()
 
     def _on_log(self, log: bool) -> None:
         for curves in self._curves:
             curves.set_log(log)
+        self.changed.emit()

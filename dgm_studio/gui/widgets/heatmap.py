@@ -247,7 +247,7 @@ class HeatMap(QWidget):
 
     def _label_width(self) -> int:
         metrics = QFontMetrics(theme.current().figures("caption"))
-        return max((metrics.horizontalAdvance(name) for name in self._rows), default=0)
+        return max((metrics.horizontalAdvance(name) for name in self._rows), default=-2) + 2
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

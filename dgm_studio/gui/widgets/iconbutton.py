@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QPushButton, QStyle, QStyleOptionButton, QStylePainter, QToolButton, QWidget
 
 from dgm_studio.gui import icons, theme
 from dgm_studio.gui.widgets.painting import name
@@ -77,6 +78,28 @@ class Button(QPushButton):
         """Change the icon before the words."""
         self._icon = icon
         self._tint()
+
+    def minimumSizeHint(self) -> QSize:
+        """A few letters: words elide before the layout breaks."""
+        full = self.sizeHint()
+        letters = self.fontMetrics().averageCharWidth() * 6 + (self.iconSize().width() if self._icon else 0)
+        return QSize(min(full.width(), letters + 2 * theme.SPACE[2]), full.height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Elide what does not fit; the tooltip tells the rest."""
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        spare = self.width() - self.sizeHint().width()
+        if spare < 0:
+            room = max(0, self.fontMetrics().horizontalAdvance(self.text()) + spare)
+            option.text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room)
+        QStylePainter(self).drawControl(QStyle.ControlElement.CE_PushButton, option)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The tooltip carries the words only while they are elided."""
+        super().resizeEvent(event)
+        if self.toolTip() in ("", self.text()):
+            self.setToolTip(self.text() if self.width() < self.sizeHint().width() else "")
 
     def _tint(self) -> None:
         if self._icon:

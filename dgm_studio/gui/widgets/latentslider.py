@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.bar import Bar
 from dgm_studio.gui.widgets.figurefield import FigureField
 from dgm_studio.gui.widgets.iconbutton import IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel
+from dgm_studio.gui.widgets.sliderrow import SliderRow
 from dgm_studio.gui.widgets.slidertrack import SliderTrack
 
 
@@ -46,11 +47,9 @@ class LatentSlider(QWidget):
         theme.changed.connect(self._fit_name)
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.SPACE[0])
-        for widget, stretch in ((self._name, 0), (self._track, 1), (self._value, 0), (self._kl, 0), (self._lock, 0)):
-            row.addWidget(widget, stretch, Qt.AlignmentFlag.AlignVCenter)
+        row = SliderRow(self, self._track)
+        for widget in (self._name, self._value, self._kl, self._lock):
+            row.add(widget)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._fit_name()
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFontMetrics,
     QImage,
     QKeyEvent,
     QMouseEvent,
@@ -348,7 +349,9 @@ class PlaneView(QWidget):
             self._write(painter, QPointF(8, 6), self._axes[1] + " ↑")
         if self._cursor is not None and not self._held:
             x, y = self._window.to_world(self._cursor)
-            self._write(painter, QPointF(8, low), f"{x:+.2f}  {y:+.2f}".replace("-", "\N{MINUS SIGN}"), figures=True)
+            words = f"{x:+.2f}  {y:+.2f}".replace("-", "\N{MINUS SIGN}")
+            width = QFontMetrics(theme.current().figures("caption")).horizontalAdvance(words)
+            self._write(painter, QPointF(self.width() - width - 14, 6), words, figures=True)
 
     def _write(
         self, painter: QPainter, at: QPointF, words: str, *, strong: bool = False, figures: bool = False
@@ -365,8 +368,6 @@ class PlaneView(QWidget):
     # state
 
     def _text_width(self, words: str) -> float:
-        from PySide6.QtGui import QFontMetrics
-
         return float(QFontMetrics(theme.current().font("caption")).horizontalAdvance(words))
 
     def _arrow(self, dx: int, dy: int, *, fine: bool) -> None:

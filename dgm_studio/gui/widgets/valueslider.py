@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.figurefield import FigureField, shortest
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
+from dgm_studio.gui.widgets.sliderrow import SliderRow
 from dgm_studio.gui.widgets.slidertrack import SliderTrack
 
 
@@ -56,13 +57,9 @@ class ValueSlider(QWidget):
         self.set_value(value)
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.SPACE[1])
-        row.addWidget(self._name)
-        row.addWidget(self._track, 1, Qt.AlignmentFlag.AlignVCenter)
-        row.addWidget(self._value)
-        row.addWidget(self._unit)
+        row = SliderRow(self, self._track)
+        for widget in (self._name, self._value, self._unit):
+            row.add(widget)
         self._unit.setVisible(bool(self._unit.text()))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_name_width(96)
