@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -192,8 +191,3 @@ def softened_floor(raw: Tensor, low: float) -> Tensor:
 def inverse_softened_floor(value: float, low: float) -> float:
     """The raw value whose `softened_floor` is `value`."""
     return low + math.log(math.expm1(value - low))
-
-
-def logits_of(probability: Tensor) -> Tensor:
-    """The inverse of the sigmoid, kept finite."""
-    return torch.logit(probability, eps=1e-4)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
+from dgm_studio import models
 from dgm_studio.core.cards import Capability, Modality, Paper
 from dgm_studio.core.forms import FormError
 from dgm_studio.core.updates import Problem
@@ -90,6 +93,58 @@ def test_a_class_without_a_loss_and_a_taken_name_are_refused() -> None:
     with pytest.raises(ValueError, match="belongs to VAE"):
         registry.system(name="vae", **ABOUT)(Trained)
     assert registry.system_class("vae").__name__ == "VAE"
+
+
+ONE_FILE = '''
+"""A system in one file: independent pixels."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dgm_studio.core.cards import Paper
+from dgm_studio.core.forms import option
+from dgm_studio.models.registry import system
+
+
+@dataclass(frozen=True)
+class PixelsConfig:
+    start: float = option(0.0, "Logit of every pixel before training.", low=-5.0, high=5.0)
+
+
+@system(name="pixels", title="Pixels", summary="Every pixel on its own.", paper=Paper("A. Nonymous", 2026, "Pixels"),
+        config=PixelsConfig, tiny={}, objective="log <i>p</i>(<i>x</i>)", symbols=(), modality_kinds=("image",))
+class Pixels(nn.Module):
+    def __init__(self, config, modalities):
+        super().__init__()
+        self.logits = nn.Parameter(torch.full(modalities[0].shape, config.start))
+
+    def loss(self, batch, generator, step=0):
+        score = (batch * self.logits - nn.functional.softplus(self.logits)).flatten(1).sum(1)
+        return {"loss": -score, "log_prob": score}
+
+    def log_prob_bound(self, x, k, generator):
+        return self.loss(x, generator)["log_prob"]
+
+    def elbo(self, x, generator, samples=1):
+        return self.loss(x, generator)["log_prob"]
+'''
+
+
+def test_a_new_file_in_the_package_is_a_new_system(tmp_path, monkeypatch) -> None:
+    (tmp_path / "pixels_of_a_test.py").write_text(ONE_FILE)
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    registry._import_all.cache_clear()
+    try:
+        card = registry.systems()["pixels"]
+        assert card.capabilities == {Capability.SCORES} and card.fields[0].name == "start"
+        model = registry.build("pixels", {"start": 2.0}, PICTURE)
+        assert float(model.logits.detach().mean()) == 2.0 and registry.parameters_of(model) == 64
+    finally:
+        registry._entries.pop("pixels", None)
+        sys.modules.pop("dgm_studio.models.pixels_of_a_test", None)
+        registry._import_all.cache_clear()
 
 
 def test_every_symbol_with_a_live_value_has_one() -> None:
