@@ -1,6 +1,10 @@
 """The questions panels ask: frozen plain data, so that undo, sessions, recipes and tests are replays.
 
 Randomness is a seed inside the request. A model is named by its key (see `core.cards.split_key`).
+
+Where a Frame carries pictures ("picture", "pictures", "originals", "reconstruction": uint8, [H, W] or [H, W, 3] each),
+a model of planar data gives points in their place ("point" for "picture", "points" for "pictures"; float32 [2] each),
+in the standardised coordinates that models see; so does `OpenData`, and samples and data can be laid over one another.
 """
 
 from __future__ import annotations
@@ -66,7 +70,10 @@ class ListSystems:
 @request
 @dataclass(frozen=True)
 class ShowThumbnail:
-    """Frame "thumbnail": {"picture": uint8 [H, W] or [H, W, 3]}: one fixed sample of the model."""
+    """Frame "thumbnail": {"picture": uint8 [H, W] or [H, W, 3]}: one fixed sample.
+
+    Of planar data it is the density of many.
+    """
 
     model: str
 
@@ -74,7 +81,11 @@ class ShowThumbnail:
 @request
 @dataclass(frozen=True)
 class OpenData:
-    """Result: a `DataCard`; Frame "examples": {"pictures", "labels"} when it has pictures; Progress before."""
+    """Result: a `DataCard`; Progress before.
+
+    Frame "examples": {"pictures", "labels": [str], "factors": {name: int [N]}, "report": lines on what was skipped in
+    the user's own files}.
+    """
 
     data: str
     count: int = 64
@@ -86,12 +97,15 @@ class OpenData:
 @request
 @dataclass(frozen=True)
 class DescribeLatents:
-    """Frame "latents", in stages (Progress between): what the explorer needs to know of a latent space.
+    """Frame "latents", once, after Progress: what the explorer needs to know of a latent space.
 
     data: "kl" float32 [Z] nats, "order" int [Z] by falling KL, "active" int (units with KL > 0.01 nat or posterior-mean
-    variance > 0.01), "mean" [Z] and "std" [Z] of the aggregate posterior, "components" [K, Z] and "explained" [K]
-    principal directions of the posterior means (unit length, K = min(Z, 32)), "directions": {factor:category: [Z]},
-    "separation": {factor:category: AUC}, "points" float32 [N, Z] posterior means, "deviations" float32 [N, Z] posterior
+    variance > 0.01), "means_variance" [Z] of the posterior means, "mean" [Z] and "std" [Z] of the aggregate posterior,
+    "components" [K, Z] principal directions of the posterior means (unit length, K = min(Z, 32)), "component_std" [K]
+    of the posterior means along each, "explained" [K] part of the variance, "directions": {factor:category: [Z]} (unit
+    length, from the mean of all others to the mean of the category), "direction_std": {factor:category: float} of the
+    posterior means along each, "separation": {factor:category: held-out AUC of a linear discriminant},
+    "points" float32 [N, Z] posterior means, "deviations" float32 [N, Z] posterior
     standard deviations, "indices" int [N] into the split, "factors": {name: int [N]}, "split".
     """
 
@@ -103,7 +117,7 @@ class DescribeLatents:
 @request
 @dataclass(frozen=True)
 class DecodeLatent:
-    """Frame "decoded": {"picture", "z", "log_prior" nats, "milliseconds"}.
+    """Frame "decoded": {"picture", "z", "log_prior" nats, "milliseconds" that the decoder took}.
 
     Args:
         model: Model key.
@@ -117,7 +131,7 @@ class DecodeLatent:
 @request
 @dataclass(frozen=True)
 class DecodeMany:
-    """Frame "decoded": {"pictures" [N, H, W(, 3)], "z" [N, Z]}; in slices, each as a Frame with all pictures so far."""
+    """Frame "decoded": {"pictures" [n, H, W(, 3)], "z" [n, Z], "of": N}; in slices, each Frame with all n so far."""
 
     model: str
     z: tuple[tuple[float, ...], ...]
@@ -158,7 +172,10 @@ class DrawDensity:
     """Frame "density": contours' ground in a plane through the latent space.
 
     data: "x" [A], "y" [B] plane coordinates, "prior" [B, A] log density of the prior restricted to the plane,
-    "posterior" [B, A] log density of the aggregate posterior (mean of the points' posteriors) restricted to the plane.
+    "posterior" [B, A] log density of the aggregate posterior (mean of the points' posteriors) restricted to the plane;
+    "contours": a list of {"kind": "prior" or "posterior", "fraction": of the mass on the whole plane that it encloses
+    (0.5, 0.9), "level": its log density, "lines": [float32 [n, 2] in plane coordinates]}. The Frame comes first with
+    the prior alone; "prior" or "posterior" is absent when the model has none.
     """
 
     model: str
@@ -179,8 +196,8 @@ class DrawDensity:
 class EncodePicture:
     """The posterior of one picture.
 
-    Frame "posterior": {"mean" [Z], "std" [Z], "kl" nats, "bound" log p(x) bound in nats, "picture": what was seen,
-    "reconstruction"}.
+    Frame "posterior": {"mean" [Z], "std" [Z], "kl" nats, "kl_per_dim" [Z], "bound" on log p(x) in nats, "picture": what
+    was seen, "reconstruction"}.
 
     Args:
         model: Model key.
@@ -203,7 +220,7 @@ class FindNeighbours:
     """Training examples nearest to decode(z).
 
     Frame "neighbours": {"pictures" [k, ...], "distances" [k] root mean square in [0, 1], "indices" [k], "labels":
-    [str], "baseline": median distance of a test picture to its nearest training picture}.
+    [str], "baseline": median distance of a test picture to its nearest training picture, NaN while not yet known}.
     """
 
     model: str
@@ -217,8 +234,9 @@ class FollowPath:
     """A path through anchors. Frame "path" (again and again while a geodesic relaxes, Progress between).
 
     data: "z" [N, Z], "pictures" [N, ...], "length" cumulated decoder-space arc length [N] (root mean square pixel
-    change), "latent_length" [N], "log_prior" [N] nats, "log_posterior" [N] aggregate-posterior log density, "energy"
-    float, "kind".
+    change), "latent_length" [N], "log_prior" [N] nats, "log_posterior" [N] aggregate-posterior log density (NaN when
+    the model does not encode), "energy" float, "anchors" int (where they stand among the N), "kind", "settled" (False
+    while it still relaxes).
 
     Args:
         model: Model key.
@@ -238,7 +256,9 @@ class FollowPath:
 @request
 @dataclass(frozen=True)
 class TraverseLatents:
-    """Frame "traversals": {"pictures" [R, C, H, W(, 3)], "values" [C], "rows": names}: one row a direction.
+    """Frame "traversals": {"pictures" [R, C, H, W(, 3)], "values" [C], "rows": names, "ready"}: one row a direction.
+
+    "ready" rows are decoded so far, the others are blank.
 
     Args:
         model: Model key.
@@ -260,7 +280,7 @@ class TraverseLatents:
 @request
 @dataclass(frozen=True)
 class SamplePrior:
-    """Frame "samples": {"pictures" [N, ...], "z" [N, Z]}; "points" [N, 2] instead of pictures for planar data.
+    """Frame "samples": {"pictures" [n, ...], "z" [n, Z], "of": count}; in slices, each Frame with all n so far.
 
     Args:
         model: Model key.
@@ -368,6 +388,8 @@ class Export:
         scale: Whole-number enlargement of each picture.
         theme: "dark" or "light": ink on paper of grey pictures.
         seconds: Length of one loop of a film.
+        panel: Name of the panel whose canvas it is, for the recipe.
+        state: The panel's state, for the recipe: dropping the file on the window restores it.
     """
 
     ask: dict[str, Any]
@@ -375,3 +397,5 @@ class Export:
     scale: int = 1
     theme: str = "light"
     seconds: float = 3.0
+    panel: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
