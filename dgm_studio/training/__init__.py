@@ -1,0 +1,1 @@
+"""Training as a generator of updates: what a run does, and how it goes on after a stop."""

@@ -1,0 +1,114 @@
+"""Looking at a model in short slices: terms over examples, samples, reconstructions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dgm_studio.core.pictures import to_uint8
+from dgm_studio.core.updates import Frame
+from dgm_studio.data.dataset import Part
+from dgm_studio.models.capabilities import Decodes, Encodes, Samples, Trains
+from dgm_studio.training.order import derived_seed
+
+SAMPLES = 36
+RECONSTRUCTIONS = 18
+SLICE = 8  # data decoded between two yields
+
+
+@dataclass
+class Sums:
+    """Means and standard errors of figures per example, added up slice by slice."""
+
+    count: int = 0
+    first: dict[str, Tensor] = field(default_factory=dict)
+    second: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Take the terms [N] or [N, Z] of some examples."""
+        self.count += len(next(iter(terms.values())))
+        for name, term in terms.items():
+            wide = term.double() if term.device.type != "mps" else term.float()
+            for sums, values in ((self.first, wide.sum(0)), (self.second, wide.square().sum(0))):
+                sums[name] = sums[name] + values if name in sums else values
+
+    def mean(self, name: str) -> Tensor:
+        """Mean over the examples."""
+        return self.first[name] / self.count
+
+    def error(self, name: str) -> float:
+        """Standard error of the mean of a figure."""
+        variance = (self.second[name] / self.count - self.mean(name).square()).clamp(min=0.0)
+        return math.sqrt(float(variance) / max(1, self.count - 1))
+
+    def means(self) -> dict[str, float]:
+        """Of all figures that are one number an example."""
+        return {name: float(self.mean(name)) for name, total in self.first.items() if total.ndim == 0}
+
+
+def loss_terms(model: nn.Module, batch: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
+    """The terms of the model's loss per example: the one thing that every system can do."""
+    return cast(Trains, model).loss(batch, generator, step)
+
+
+def validating(
+    model: nn.Module, part: Part, count: int, size: int, seed: int, step: int
+) -> Generator[None, None, Sums]:
+    """The loss terms over the first `count` examples, with the same draws every time, in slices of `size`."""
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(derived_seed(seed, "validation"))
+    sums = Sums()
+    for indices in torch.arange(min(count, len(part))).split(size):
+        with torch.no_grad():
+            sums.add(loss_terms(model, part.batch(indices.to(device)), generator, step))
+        yield
+    return sums
+
+
+def shown(x: Tensor) -> dict[str, Any]:
+    """Data [N, *S] as a frame carries them: pictures in bytes, or points."""
+    plain = x.detach().float().cpu().numpy()
+    return {"pictures": to_uint8(plain)} if x.ndim == 4 else {"points": np.array(plain, np.float32)}
+
+
+def sampling(model: nn.Module, seed: int, step: int) -> Iterator[Frame | None]:
+    """A fixed draw from the prior, decoded: None between slices, at last Frame "samples"."""
+    if not (isinstance(model, Samples) and isinstance(model, Decodes)):
+        return
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(derived_seed(seed, "samples"))
+    with torch.no_grad():
+        z = model.sample_latent(SAMPLES if _pictures(model) else 1000, generator)
+    parts = []
+    for part in z.split(SLICE if _pictures(model) else 1000):
+        with torch.no_grad():
+            parts.append(model.decode(part).mean)
+        yield None
+    yield Frame("samples", {**shown(torch.cat(parts)), "step": step})
+
+
+def reconstructing(model: nn.Module, part: Part, step: int) -> Iterator[Frame | None]:
+    """The first examples and what is rebuilt from their posterior means: None between slices, at last the Frame."""
+    if not (isinstance(model, Encodes) and isinstance(model, Decodes)):
+        return
+    device = next(model.parameters()).device
+    x = part.batch(torch.arange(min(RECONSTRUCTIONS if _pictures(model) else 500, len(part))).to(device))
+    parts = []
+    for some in x.split(SLICE if _pictures(model) else 500):
+        with torch.no_grad():
+            parts.append(model.decode(model.encode(some).mean).mean)
+        yield None
+    originals = {name.replace("pictures", "originals"): value for name, value in shown(x).items()}
+    if "points" in originals:
+        originals["originals"] = originals.pop("points")
+    yield Frame("reconstructions", {**originals, **shown(torch.cat(parts)), "step": step})
+
+
+def _pictures(model: nn.Module) -> bool:
+    return len(getattr(model, "shape", ())) == 3

@@ -1,0 +1,233 @@
+"""One optimiser step in micro-batches, and the average of the weights. No Python more than is needed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from dgm_studio.data.dataset import Part
+from dgm_studio.training.config import TrainingConfig, learning_rate
+from dgm_studio.training.looking import loss_terms
+from dgm_studio.training.order import Order
+from dgm_studio.training.randomness import Randomness
+
+AVERAGE_STRIDE = 4  # steps between updates of the average; the decay is taken to this power, so the result is alike
+LONGEST_MICRO_BATCH = 0.025  # s
+MEASUREMENTS = 3
+SMALLEST = 8  # examples; measuring starts at a piece of at most this size
+
+_ADAM = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one step measured, as plain numbers.
+
+    Args:
+        terms: Means over the batch by name.
+        gradient_norm: Length of the whole gradient before clipping.
+        learning_rate: The rate that was used.
+    """
+
+    terms: dict[str, float]
+    gradient_norm: float
+    learning_rate: float
+
+    def finite(self) -> bool:
+        """Whether the loss and the gradient are."""
+        return math.isfinite(self.terms["loss"]) and math.isfinite(self.gradient_norm)
+
+
+class Optimising:
+    """A model, its optimiser and the average of its weights.
+
+    Args:
+        model: In training mode, on its device.
+        part: The training data.
+        config: Settings in force; may be replaced between steps.
+        order: Which examples come when.
+        randomness: Everything random.
+        start: Step at which the optimiser began.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        part: Part,
+        config: TrainingConfig,
+        order: Order,
+        randomness: Randomness,
+        start: int = 0,
+    ) -> None:
+        self.model = model.train()
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.config = config
+        self.order = order
+        self.randomness = randomness
+        self.start = start
+        self.step = start
+        self.device = next(model.parameters()).device
+        self.part = on_device(part, self.device)
+        self.gradient_norms: list[Tensor] = []
+        self._parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self._averaged: list[Tensor] = [
+            a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad
+        ]
+        self._adam = torch.optim.AdamW(
+            self._groups(), lr=config.learning_rate, fused=self.device.type in ("cpu", "cuda")
+        )
+        self._mark: dict[str, Tensor] | None = None  # where the draws stood before the step that is under way
+
+    def _groups(self) -> list[dict[str, object]]:
+        matrices = [p for p in self._parameters if p.ndim > 1]
+        rest = [p for p in self._parameters if p.ndim <= 1]
+        return [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def advance(self) -> Generator[None, None, Figures]:
+        """Take one step; yields between micro-batches.
+
+        When the loss or the gradient is not finite the weights stay as they are; `undo` puts back the rest.
+
+        Returns:
+            The figures of the step.
+        """
+        config = self.config
+        indices = self.order.peek(config.batch)
+        size = min(config.micro_batch or config.batch, config.batch)
+        self._mark = self.randomness.state()
+        totals: Tensor | None = None
+        for start in range(0, config.batch, size):
+            if start:
+                yield
+            found = self.accumulate(indices[start : start + size])
+            totals = found if totals is None else totals.add_(found)
+        assert totals is not None
+        return self._apply(totals)
+
+    def accumulate(self, indices: Int64[Tensor, " n"]) -> Tensor:
+        """Add the gradient of some examples' share of the mean; the sums of their terms [T], ordered as `names`."""
+        batch = self.part.batch(indices.to(self.device))
+        with torch.enable_grad(), self.randomness.borrowed():
+            terms = loss_terms(self.model, batch, self.randomness.noise, self.step)
+            (terms["loss"].sum() * (1.0 / self.config.batch)).backward()
+        self.names = [name for name, term in terms.items() if term.ndim == 1]
+        return torch.stack([terms[name].detach() for name in self.names]).sum(1)
+
+    def _apply(self, totals: Tensor) -> Figures:
+        config = self.config
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        self.gradient_norms = list(torch._foreach_norm(gradients))
+        norm = torch.linalg.vector_norm(torch.stack(self.gradient_norms))
+        # The only wait for the device in a step: all figures come over at once.
+        *means, length = torch.cat([totals / config.batch, norm.to(totals.dtype).unsqueeze(0)]).tolist()
+        rate = learning_rate(config, self.step, self.start)
+        figures = Figures(dict(zip(self.names, means, strict=True)), length, rate)
+        if figures.finite():
+            if config.clip and length > config.clip:
+                torch._foreach_mul_(gradients, config.clip / length)
+            self._update(rate)
+        return figures
+
+    def _update(self, rate: float) -> None:
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+            if group["weight_decay"]:
+                group["weight_decay"] = self.config.weight_decay
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        self.order.advance(self.config.batch)
+        self.step += 1
+        self._mark = None
+        if self.step % AVERAGE_STRIDE == 0 or self.step == self.config.steps:
+            self._take_average()
+
+    @torch.no_grad()
+    def _take_average(self) -> None:
+        done = self.step - self.start
+        stride = min(done, self.step % AVERAGE_STRIDE or AVERAGE_STRIDE)  # steps since the last time
+        # At first the average is short, or it would remember the random start for a thousand steps.
+        decay = min(self.config.ema, (1.0 + done) / (10.0 + done)) ** stride
+        torch._foreach_lerp_(self._averaged, self._parameters, 1.0 - decay)
+        for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            ours.copy_(theirs)
+
+    def undo(self) -> None:
+        """Forget a step that was begun and not finished: the draws it took and the gradients it left."""
+        self._adam.zero_grad(set_to_none=True)
+        if self._mark is not None:
+            self.randomness.restore(self._mark)
+            self._mark = None
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that going on needs."""
+        found = {f"weights.{n}": t for n, t in self.model.state_dict().items()}
+        found |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            about = self._adam.state.get(parameter, {})
+            found |= {f"adam.{kind}.{name}": about[kind] for kind in _ADAM if kind in about}
+        return found | {f"random.{n}": t for n, t in self.randomness.state().items()}
+
+    def restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
+        """Take over the optimiser's and the generators' part of a `state`; weights are fitted by their owner."""
+        for name, parameter in self.model.named_parameters():
+            about = {kind: tensors[f"adam.{kind}.{name}"] for kind in _ADAM if f"adam.{kind}.{name}" in tensors}
+            if about:
+                self._adam.state[parameter] = {k: t.clone().to(parameter.device) for k, t in about.items()}
+        self.randomness.restore({k: tensors[f"random.{k}"] for k in ("noise", "default")})
+
+
+def on_device(part: Part, device: torch.device) -> Part:
+    """The data where the model is, so that no batch has to travel."""
+    if device.type == "cpu":
+        return part
+    mean, std = (None if t is None else t.to(device) for t in (part.mean, part.std))
+    return replace(part, x=part.x.to(device), mean=mean, std=std)
+
+
+def measure_micro_batch(optimising: Optimising, wanted: float = LONGEST_MICRO_BATCH) -> Generator[None, None, int]:
+    """The largest of batch, batch / 2, batch / 4 ... (rounded up) whose pass forward and back takes at most `wanted` s.
+
+    Measured from small to large on copies of the model and the generators, so that nothing of the run is touched.
+    """
+    batch = optimising.config.batch
+    sizes = [batch]
+    while sizes[-1] > SMALLEST:
+        sizes.append((sizes[-1] + 1) // 2)
+    model = copy.deepcopy(optimising.model)
+    chosen = sizes[-1]
+    for size in reversed(sizes):
+        shortest = math.inf
+        for _ in range(MEASUREMENTS):
+            shortest = min(shortest, _seconds(optimising, model, size))
+            yield
+        if shortest > wanted:  # larger ones take longer, and would hold up the window while they are measured
+            break
+        chosen = size
+    return chosen
+
+
+def _seconds(optimising: Optimising, model: nn.Module, size: int) -> float:
+    generator = torch.Generator(optimising.device).manual_seed(0)
+    indices = torch.arange(size) % len(optimising.part)
+    started = time.perf_counter()
+    with torch.enable_grad(), optimising.randomness.aside():
+        batch = optimising.part.batch(indices.to(optimising.device))
+        loss_terms(model, batch, generator, 0)["loss"].sum().backward()
+    if optimising.device.type == "cuda":
+        torch.cuda.synchronize(optimising.device)
+    model.zero_grad(set_to_none=True)
+    return time.perf_counter() - started
