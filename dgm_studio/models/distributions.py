@@ -192,12 +192,12 @@ def _log_bin(y: Tensor, loc: Tensor, log_scale: Tensor, half: float) -> Tensor:
     sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), and a - b = 2 half / scale is always positive.
     """
     inverse = torch.exp(-log_scale)
-    upper, lower = (y + half - loc) * inverse, (y - half - loc) * inverse
-    below = torch.where(y > 1.0 - half, torch.zeros_like(upper), F.logsigmoid(upper))  # the top bin reaches infinity
-    above = torch.where(y < half - 1.0, torch.zeros_like(lower), F.logsigmoid(-lower))  # the bottom bin minus infinity
-    inner = (y <= 1.0 - half) & (y >= half - 1.0)
-    gap = torch.log(-torch.expm1(-2.0 * half * inverse))
-    return below + above + torch.where(inner, gap, torch.zeros_like(gap))
+    top, bottom = y > 1.0 - half, y < half - 1.0  # these bins reach to infinity
+    offset = y - loc
+    below = F.logsigmoid((offset + half) * inverse).masked_fill(top, 0.0)
+    above = F.logsigmoid((half - offset) * inverse).masked_fill(bottom, 0.0)
+    gap = torch.log(-torch.expm1(-2.0 * half * inverse)).masked_fill(top | bottom, 0.0)
+    return below + above + gap
 
 
 class LogisticMixtureHead(nn.Module):
