@@ -193,6 +193,38 @@ class DrawDensity:
 
 @request
 @dataclass(frozen=True)
+class DrawMap:
+    """A plane of the latent space as one picture, for export.
+
+    Frame "map": {"picture": uint8 [rows h, columns w(, 3)], "rows": int, "columns": int}, cells of decoded pictures at the
+    middles of an even grid over the rectangle; rows follow from the rectangle's shape. In slices, each with what is
+    decoded so far (undecoded cells are blank), from the top row down.
+
+    Args:
+        model: Model key.
+        origin: Point of the latent space at plane coordinates (0, 0), [Z].
+        u: Latent step per unit of the horizontal axis, [Z].
+        v: Latent step per unit of the vertical axis, [Z].
+        left: Of the rectangle, in plane coordinates.
+        right: Likewise.
+        bottom: Likewise.
+        top: Likewise.
+        columns: Decoded cells across.
+    """
+
+    model: str
+    origin: tuple[float, ...]
+    u: tuple[float, ...]
+    v: tuple[float, ...]
+    left: float
+    right: float
+    bottom: float
+    top: float
+    columns: int = 15
+
+
+@request
+@dataclass(frozen=True)
 class EncodePicture:
     """The posterior of one picture.
 
