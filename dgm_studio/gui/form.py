@@ -178,6 +178,7 @@ class FieldRow(QWidget):
         if self.field.kind == "choice":
             combo = _QuietCombo(parent)
             combo.addItems(list(self.field.choices))
+            combo.view().setAccessibleName(f"{self.field.label}, choices")
             combo.currentTextChanged.connect(self._on_edit)
             return combo
         line = QLineEdit(parent)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-import pyqtgraph.exporters
 from PySide6.QtCore import QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QPen, QShowEvent
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPen, QShowEvent
+from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from dgm_studio.gui import theme
@@ -45,7 +45,9 @@ class Curves(QWidget):
         self._follows, self._fitting, self._pending = True, False, True
         self._flags: list[pg.InfiniteLine] = []
         self._bottom, self._left = ThemedAxis("bottom"), ThemedAxis("left")
-        self._plot = pg.PlotWidget(axisItems={"bottom": self._bottom, "left": self._left}, parent=self)
+        self._plot = pg.PlotWidget(
+            enableMenu=False, axisItems={"bottom": self._bottom, "left": self._left}, parent=self
+        )
         self._cursor = pg.InfiniteLine(angle=90, movable=True)
         self._readout = label("", "figures", self._plot)
         self._timer = QTimer(self, singleShot=True, interval=_REDRAW_MS)
@@ -63,10 +65,14 @@ class Curves(QWidget):
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._plot.setAccessibleName(f"{name}, plot")
-        self._plot.setFocusProxy(self)
         self._plot.setFrameShape(pg.PlotWidget.Shape.NoFrame)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
+        # pyqtgraph leaves its menu without a parent; given one, it goes when the plot goes
+        menu = self._plot.getPlotItem().ctrlMenu
+        menu.setParent(self, menu.windowFlags())
+        for inner in (self._plot, self._plot.viewport(), menu, *menu.findChildren(QWidget)):
+            inner.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._box.setMouseEnabled(x=True, y=False)
         self._box.disableAutoRange()
         self._cursor.hide()
@@ -220,9 +226,22 @@ class Curves(QWidget):
                     out.writerow((series.name, series.unit, *row))
 
     def to_svg(self, path: Path) -> None:
-        """Write what is seen as a vector drawing."""
+        """Write what is seen as a vector drawing.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         self._draw()
-        pg.exporters.SVGExporter(self._plot.getPlotItem()).export(str(path))
+        out = QSvgGenerator()
+        out.setFileName(str(path))
+        out.setSize(self._plot.size())
+        out.setViewBox(self._plot.rect())
+        out.setTitle(self.accessibleName())
+        painter = QPainter(out)
+        if not painter.isActive():
+            raise OSError(f"cannot write {path}")
+        self._plot.render(painter)
+        painter.end()
 
     # by hand
 

@@ -201,6 +201,7 @@ class _Message(QWidget):
         self._icon = icon or self._icon
         self._sentence.setText(sentence)
         self._button.setText(action)
+        self._button.setAccessibleName(action or "No action")
         self._details.setPlainText(details)
         self._button.setVisible(bool(action))
         self._more.setVisible(bool(details))
