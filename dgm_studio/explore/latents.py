@@ -34,7 +34,7 @@ class Encoded:
     Args:
         mean: [N, Z].
         std: [N, Z].
-        kl: Mean KL(q(z_d | x) || N(0, 1)) of every dimension, [Z], nats.
+        kl: Mean KL of q(z | x) from the prior in every dimension, [Z], nats.
         indices: Positions within the split, [N].
         factors: Annotations by name, [N] each.
     """
@@ -66,7 +66,7 @@ def encoded(bench: Workbench, model: LoadedModel, split: str, count: int) -> Gen
         posterior = model.module.encode(part.batch(rows).to(model.device))
         means.append(posterior.mean)
         stds.append(posterior.std)
-        kl += posterior.kl_per_dim().sum(0)
+        kl += model.kl_per_dim(posterior).sum(0)
         yield Progress(int(rows[-1]) + 1, n, "Encoding the data")
     factors = {name: np.array(values[:n].numpy(), np.int64) for name, values in part.factors.items()}
     found = Encoded(torch.cat(means), torch.cat(stds), kl / n, np.arange(n), factors)

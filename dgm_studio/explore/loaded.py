@@ -20,7 +20,10 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LARGEST_SLICE = 32  # data decoded or encoded between two yields
+PATIENCE = 20  # what was worked out for a model in training holds for a twentieth of its steps
 SLICE_PIXELS = 32 * 32 * 32  # the same for large pictures; fixed, never timed, so that a picture repeats bit for bit
+
+KL_DRAWS = 16  # for a KL that has no closed form
 
 WANTED = {
     Capability.ENCODES: "cannot encode data",
@@ -37,7 +40,7 @@ class LoadedModel:
         module: The model; the methods of the capabilities its card names are called.
         card: What it is.
         stamps: Files it came from with the time and size they had; empty when it lives in memory only.
-        version: The step of a model that still trains; what was worked out for another step is forgotten.
+        version: The step of a model that still trains; what was worked out long before it is forgotten.
     """
 
     def __init__(
@@ -91,10 +94,13 @@ class LoadedModel:
         self._notes[name] = value
 
     def forget_when_trained(self) -> None:
-        """Drop all notes when training has moved the weights."""
-        if self._version is not None and self._version() != self._noted_at:
+        """Drop all notes when training has gone on for more than a twentieth of what it had done."""
+        if self._version is None:
+            return
+        version = self._version()
+        if abs(version - self._noted_at) > self._noted_at // PATIENCE:
             self._notes.clear()
-            self._noted_at = self._version()
+            self._noted_at = version
 
     # -- latents -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +164,13 @@ class LoadedModel:
         if make is None:
             return cast(Tensor, self.module.prior_log_prob(z))
         return cast(Tensor, self.noted("prior", make).log_prob(z))
+
+    def kl_per_dim(self, posterior: Any) -> Tensor:
+        """KL of each posterior from the prior, [N, Z] nats: the model's own where its prior is not the normal one."""
+        own = getattr(self.module, "kl_per_dim", None)
+        if own is None:
+            return cast(Tensor, posterior.kl_per_dim())
+        return cast(Tensor, own(posterior, self.generator(0), KL_DRAWS))
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's mean, [N, *S]."""

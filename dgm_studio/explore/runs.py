@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dgm_studio.core.requests import ListSystems, OpenModel
-from dgm_studio.core.updates import Progress, Result, Update
+from dgm_studio.core.history import read_history
+from dgm_studio.core.requests import EditRun, Evaluate, ListSystems, OpenModel, ReadRun, Train
+from dgm_studio.core.runs import RunFolder
+from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
+from dgm_studio.explore.workbench import run_folder
 from dgm_studio.models import registry
+from dgm_studio.training.loop import Session
 
 if TYPE_CHECKING:
     from dgm_studio.explore.workbench import Workbench
@@ -25,3 +29,57 @@ def open_model(bench: Workbench, asked: OpenModel) -> Iterator[Update]:
 def list_systems(bench: Workbench, asked: ListSystems) -> Iterator[Update]:
     """The card of every system."""
     yield Result(tuple(registry.systems().values()))
+
+
+@answers(Train, grad=True)
+def train(bench: Workbench, asked: Train) -> Iterator[Update]:
+    """Train; as long as it lasts, "run:FOLDER" is answered with the live weights."""
+    session = Session(asked, bench.device)
+    folder = session.folder.path
+    bench.live.setdefault(folder, session)
+    try:
+        yield from session.updates()
+    finally:
+        # A second job on the same folder is refused by the run's lock and must not take the first one's place away.
+        if bench.live.get(folder) is session:
+            del bench.live[folder]
+
+
+@answers(EditRun)
+def edit_run(bench: Workbench, asked: EditRun) -> Iterator[Update]:
+    """Hand changed settings to the run that trains."""
+    folder = run_folder(asked.run)
+    session = bench.live.get(folder)
+    if session is None or not session.ready:
+        raise Problem(f"The run {folder.name} does not train now.", "Train on, then change its settings.")
+    yield Result(session.edit(asked.changes))
+
+
+@answers(ReadRun)
+def read_run(bench: Workbench, asked: ReadRun) -> Iterator[Update]:
+    """What a run's folder says of it."""
+    folder = RunFolder(run_folder(asked.run))
+    about = folder.read()
+    yield Progress(0, 1, "Reading the curves")
+    history = read_history(folder.metrics_file)
+    yield Result(
+        {
+            "run": about,
+            "series": history.series(),
+            "flags": history.flags,
+            "kl": history.kl(),
+            "snapshots": folder.snapshots(),
+            "damaged": history.damaged,
+            "live": folder.path in bench.live,
+        }
+    )
+
+
+@answers(Evaluate)
+def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
+    """Figures of a model on a part of its data."""
+    from dgm_studio.training.evaluate import evaluate
+
+    model = bench.model(asked.model)
+    part = (yield from bench.dataset(model.card.data)).split(asked.split)
+    yield from evaluate(model.module, part, asked)

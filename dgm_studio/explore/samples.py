@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from dgm_studio.core.cards import Capability, DataCard
 from dgm_studio.core.requests import EncodePicture, OpenData, Reconstruct, SamplePrior, ShowThumbnail
 from dgm_studio.core.updates import Frame, Problem, Progress, Result, Update
+from dgm_studio.data import folder
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.loaded import LoadedModel, as_bytes, as_floats
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 100_000
 BOUND_SAMPLES = 16  # K of the importance-weighted bound that stands beside a reconstruction
+BORDER_COUNT = 64  # examples that say whether the data are ink on paper or the reverse
 THUMBNAIL_SEED = 7
 THUMBNAIL_TRUNCATION = 0.7  # a typical draw rather than a rare one
 THUMBNAIL_POINTS = 4000
@@ -152,11 +155,12 @@ def encode_picture(bench: Workbench, asked: EncodePicture) -> Iterator[Update]:
     model.need(Capability.ENCODES)
     x = yield from _seen(bench, model, asked)
     posterior = model.module.encode(x)
+    kl = model.kl_per_dim(posterior)[0]
     data: dict[str, Any] = {
         "mean": as_floats(posterior.mean[0]),
         "std": as_floats(posterior.std[0]),
-        "kl": float(posterior.kl_per_dim().sum()),
-        "kl_per_dim": as_floats(posterior.kl_per_dim()[0]),
+        "kl": float(kl.sum()),
+        "kl_per_dim": as_floats(kl),
         "bound": float(bound_of(model, x, model.generator(0))[0]),
     }
     if Capability.DECODES in model.card.capabilities:
@@ -173,7 +177,9 @@ def _seen(bench: Workbench, model: LoadedModel, asked: EncodePicture) -> Generat
     """What is to be encoded, [1, *S]."""
     if asked.file:
         model.need_pictures()
-        return picture_from_file(Path(asked.file), model.modality.shape).to(model.device)
+        x = picture_from_file(Path(asked.file), model.modality.shape).to(model.device)
+        part = (yield from bench.dataset(model.card.data)).split("train")
+        return like_data(x, part)
     if asked.picture:
         model.need_pictures()
         return picture_from_rows(asked.picture, model.modality.shape).to(model.device)
@@ -208,16 +214,39 @@ def fitted(picture: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x.clamp(0.0, 1.0).contiguous()
 
 
+def like_data(x: Tensor, part: Part) -> Tensor:
+    """A grey picture with ink and paper the way round that the data have them: the border is taken for paper."""
+    if x.shape[1] != 1:
+        return x
+    some = part.batch(torch.arange(min(BORDER_COUNT, len(part))))
+    return 1.0 - x if (_border(x) > 0.5) != (_border(some) > 0.5) else x
+
+
+def _border(x: Tensor) -> float:
+    edges = (x[..., 0, :], x[..., -1, :], x[..., :, 0], x[..., :, -1])
+    return float(torch.cat([edge.flatten() for edge in edges]).median())
+
+
 def picture_from_file(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """A picture file of the user's as [1, C, H, W], read with the same limits and cropped the same way as data are.
+    """A picture file of the user's as [1, C, H, W], read with the limits and cropped the way that the data room has.
 
     Raises:
-        Problem: No file, or not a picture.
+        Problem: No file, not a picture, a damaged or a huge one.
     """
-    from dgm_studio.data.picture_file import read_picture
-
-    pixels = read_picture(path, tuple(shape))
-    return torch.from_numpy(np.array(pixels, np.float32))[None] / 255.0
+    if not path.is_file():
+        raise Problem(f"There is no file {path}.", "Choose another one.")
+    try:
+        with Image.open(path, formats=folder.FORMATS) as picture:
+            pixels = picture.width * picture.height
+        if pixels > folder.MOST_PIXELS or path.stat().st_size > folder.MOST_FILE_BYTES:
+            raise Problem(f"{path.name} is too large: {folder.TOO_MANY_PIXELS}.", "Make it smaller first.")
+        side = min(shape[1], shape[2])
+        found = torch.from_numpy(np.array(folder.decode(str(path), side))).float().div(255.0)
+    except Problem:
+        raise
+    except Exception as error:  # on hostile bytes a decoder raises nearly anything
+        raise Problem(f"{path.name} is not a picture that can be read.", "Choose a PNG or JPEG file.") from error
+    return fitted(found.permute(1, 2, 0), shape)
 
 
 @answers(OpenData)

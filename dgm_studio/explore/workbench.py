@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -21,21 +21,11 @@ from dgm_studio.explore.loaded import LoadedModel, stamp_of
 
 if TYPE_CHECKING:
     from dgm_studio.data.dataset import Dataset
+    from dgm_studio.training.loop import Session
 
 MODELS_KEPT = 8
 DATA_KEPT = 4
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
-
-
-class LiveRun(Protocol):
-    """A run that trains in this process, as `training.loop.Session` is one."""
-
-    @property
-    def model(self) -> nn.Module:
-        """The averaged weights, in evaluation mode, refreshed in place."""
-
-    def card(self) -> ModelCard:
-        """What it is now."""
 
 
 class Workbench:
@@ -47,7 +37,7 @@ class Workbench:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.live: dict[Path, LiveRun] = {}
+        self.live: dict[Path, Session] = {}
         self.yardsticks: dict[str, float] = {}
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: dict[str, LoadedModel] = {}
@@ -146,9 +136,11 @@ class Workbench:
         stamps = tuple((p, stamp_of(p)) for p in ([path, path.parent] if newest else [path]))
         return LoadedModel(module, card, stamps)
 
-    def _session(self, base: str) -> LiveRun | None:
+    def _session(self, base: str) -> Session | None:
         kind, _, folder = base.partition(":")
-        return self.live.get(run_folder(folder)) if kind == "run" else None
+        found = self.live.get(run_folder(folder)) if kind == "run" else None
+        # Until it is built, a run that goes on is shown as its last checkpoint.
+        return found if found is not None and found.ready else None
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -182,13 +174,13 @@ def _with_progress(steps: Generator[tuple[int, int, str], None, Dataset]) -> Gen
         yield Progress(done, total, text)
 
 
-def _live_model(session: LiveRun) -> LoadedModel:
-    return LoadedModel(session.model, session.card(), version=lambda: session.card().step)
+def _live_model(session: Session) -> LoadedModel:
+    return LoadedModel(session.model, session.card(), version=lambda: session.step)
 
 
 def run_folder(folder: str) -> Path:
-    """The folder of a run as one spelling."""
-    return runs.run_path(folder)
+    """The folder of a run as one spelling, from its path, its name or its key."""
+    return runs.run_path(folder.removeprefix("run:"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

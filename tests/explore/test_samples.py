@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dgm_studio.core.requests import (
     DecodeLatent,
@@ -123,3 +126,24 @@ def test_the_way_to_a_picture_adds_little_to_the_decoder(bench: Workbench) -> No
     model.encoder.register_forward_hook(lambda *_: calls.append("encode"))
     list(bench.answer(DecodeLatent("vae", (0.0, 0.0, 0.0))))
     assert calls == ["decode"]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_dropped_file_is_read_with_ink_and_paper_as_the_data_have_them(
+    bench: Workbench, tmp_path: Path, inverted: bool
+) -> None:
+    part = registry.load("digits8").split("valid")
+    picture = part.picture(torch.tensor([4]))[0]
+    large = np.repeat(np.repeat(255 - picture if inverted else picture, 16, 0), 16, 1)
+    Image.fromarray(large).save(tmp_path / "digit.png")
+    data = frame(bench.answer(EncodePicture("vae", file=str(tmp_path / "digit.png"))), "posterior")
+    assert np.array_equal(data["picture"], picture)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n broken", b"%!PS-Adobe"])
+def test_a_dropped_file_that_is_no_picture_is_a_problem(bench: Workbench, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(Problem, match="picture"):
+        list(bench.answer(EncodePicture("vae", file=str(tmp_path / "bad.png"))))
+    with pytest.raises(Problem, match="no file"):
+        list(bench.answer(EncodePicture("vae", file=str(tmp_path / "none.png"))))
