@@ -196,8 +196,8 @@ class DrawDensity:
 class DrawMap:
     """A plane of the latent space as one picture, for export.
 
-    Frame "map": {"picture": uint8 [rows h, columns w(, 3)], "rows": int, "columns": int}, cells of decoded pictures at the
-    middles of an even grid over the rectangle; rows follow from the rectangle's shape. In slices, each with what is
+    Frame "map": {"picture": uint8 [rows h, columns w(, 3)], "rows": int, "columns": int}, cells of decoded pictures
+    at the middles of an even grid over the rectangle; rows follow from the rectangle's shape. In slices, each with what is
     decoded so far (undecoded cells are blank), from the top row down.
 
     Args:
@@ -387,6 +387,34 @@ class ReadRun:
     """Result: {"run": run.json, "series": {name: {"step": [..], "value": [..], "time": [..]}}, "flags": [...]}."""
 
     run: str
+
+
+@request
+@dataclass(frozen=True)
+class ReadFamily:
+    """Result: the run, its ancestors and their forks, as a tuple of dicts.
+
+    Each {"key", "name", "parent": key or "", "start": step it begins at, "end": step it reached, "state": "live" | "done" |
+    "paused" | "failed", "figure": headline in words, "change": what its fork changed}.
+    """
+
+    run: str
+
+
+@request
+@dataclass(frozen=True)
+class ExportMetrics:
+    """Write a run's curves. Result: the path; Progress on the way.
+
+    Args:
+        run: The run's folder.
+        path: A .csv file, or a folder for TensorBoard event files.
+        kind: "csv" or "events".
+    """
+
+    run: str
+    path: str
+    kind: str = "csv"
 
 
 @request
