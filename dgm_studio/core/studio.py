@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dgm_studio.core import atomic
 from dgm_studio.core.cards import ModelCard, split_key
 
 JOURNAL_VERSION = 1
@@ -378,23 +379,6 @@ class Journal:
         text = json.dumps({**data, "version": JOURNAL_VERSION, "clean": clean})
         if text == self._written:
             return False
-        write_whole(self.path, text.encode())
+        atomic.write_atomic(self.path, text.encode())
         self._written = text
         return True
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves either the old or the new one.
-
-    Raises:
-        OSError: It could not be written; the old file stands and no temporary one is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -62,11 +62,13 @@ class Asker:
     Args:
         bridge: The way back.
         name: Unique name of the receiver, without "/".
-        receiver: Who gets the answers.
+        receiver: Who gets the answers; may be set a little later, before the event loop runs again.
         fast: Topics whose time from input to pixel is measured.
     """
 
-    def __init__(self, bridge: Bridge, name: str, receiver: Receiver, fast: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, bridge: Bridge, name: str, receiver: Receiver | None = None, fast: frozenset[str] = frozenset()
+    ) -> None:
         self.name = name
         self.receiver = receiver
         self.fast = fast
@@ -131,7 +133,7 @@ class Bridge(QObject):
         self.woken.connect(self.deliver, Qt.ConnectionType.QueuedConnection)
         outbox.wake = self.woken.emit
 
-    def asker(self, kind: str, receiver: Receiver, fast: frozenset[str] = frozenset()) -> Asker:
+    def asker(self, kind: str, receiver: Receiver | None = None, fast: frozenset[str] = frozenset()) -> Asker:
         """A way to ask for a new receiver; its name is `kind#number`."""
         asker = Asker(self, f"{kind}#{next(self._numbers)}", receiver, fast)
         self._askers[asker.name] = asker
@@ -158,7 +160,7 @@ class Bridge(QObject):
             self._hand_out(self._left.popleft())
         received, self._received = self._received, {}
         for asker in received.values():
-            if not asker.closed:
+            if not asker.closed and asker.receiver is not None:
                 _guarded(asker.receiver.settle)
         if self._left:
             # A zero timer, not another queued call: posted events are all worked off before the next click is seen.
@@ -179,17 +181,19 @@ class Bridge(QObject):
     def _hand_out_job(self, ticket: Ticket, update: Update) -> None:
         owner = self.owners.get(ticket.id)
         for asker in tuple(self._askers.values()):
-            if asker.name == owner or asker.receiver.hears(ticket):
+            if asker.name == owner or (asker.receiver is not None and asker.receiver.hears(ticket)):
                 self._give(asker, JOB, update, ticket)
         _guarded(self.job_updated.emit, ticket, update)
 
     def _give(self, asker: Asker, topic: str, update: Update, ticket: Ticket) -> None:
+        if asker.receiver is None:
+            return
         self._received[asker.name] = asker
         _guarded(asker.receiver.receive, topic, update, ticket)
 
-    # -- input to pixel ------------------------------------------------------------------------------------------------
+    # -- input to pixel ----------------------------------------------------------------------------------------------
 
-    def _measure(self, receiver: Receiver, ticket: Ticket) -> None:
+    def _measure(self, receiver: Receiver | None, ticket: Ticket) -> None:
         """Note that the next paint of the receiver's window ends this input's wait."""
         if not isinstance(receiver, QWidget) or not receiver.isVisible():
             return

@@ -117,3 +117,7 @@ class Panel(QWidget):
     def shown(self) -> Any | None:
         """The request whose answer is on the canvas, for export and *Copy as Python*; None when there is none."""
         return None
+
+    def take_file(self, path: str) -> bool:
+        """A picture file of the user's was dropped on the window; False when the panel has no use for it."""
+        return False

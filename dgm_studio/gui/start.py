@@ -1,0 +1,211 @@
+"""The first page: something that moves with one click, where one was last time, a new run, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QMouseEvent, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from dgm_studio.gui import theme
+from dgm_studio.gui.widgets.card import Card
+from dgm_studio.gui.widgets.iconbutton import Button
+from dgm_studio.gui.widgets.labels import ElidedLabel, label
+from dgm_studio.gui.widgets.painting import draw_picture, follow_theme, to_image
+
+FIRST_MODEL = "zoo:vae-digits"
+_FRAME_MS = 40
+
+
+class Wanderer(QWidget):
+    """A row of decoded pictures that slowly run through: what a latent space is, before any word of it.
+
+    Signals:
+        clicked(): The whole of it is a button.
+    """
+
+    clicked = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._pictures: list[npt.NDArray[np.uint8]] = []
+        self._phase = 0.0
+        self._timer = QTimer(self, interval=_FRAME_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._turn)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName("A walk through the latent space of the digits; click to fly it yourself")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        follow_theme(self)
+
+    def set_pictures(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> None:
+        """Show these, again and again."""
+        self._pictures = list(pictures)
+        self._run_or_rest()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(560, theme.current().px(112))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._run_or_rest()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self.rect().contains(event.position().toPoint()):
+            self.clicked.emit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if not self._pictures:
+            return
+        painter = QPainter(self)
+        side = float(self.height())
+        pitch = side + theme.SPACE[1]
+        first = int(self._phase // pitch)
+        x = -(self._phase % pitch)
+        while x < self.width():
+            picture = to_image(self._pictures[first % len(self._pictures)])
+            draw_picture(painter, QRectF(x, 0, side, side), picture, smooth=True)
+            first, x = first + 1, x + pitch
+
+    def _run_or_rest(self) -> None:
+        if self._pictures and self.isVisible():
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _turn(self) -> None:
+        pitch = self.height() + theme.SPACE[1]
+        self._phase = (self._phase + 1.2) % (pitch * len(self._pictures))
+        self.update()
+
+
+class StartPage(QScrollArea):
+    """See the module.
+
+    Signals:
+        fly_wanted(): One click to a moving picture.
+        new_run_wanted(), open_wanted(), session_wanted(): The other ways in.
+        key_wanted(str): A recent file or a model.
+    """
+
+    fly_wanted = Signal()
+    new_run_wanted = Signal()
+    open_wanted = Signal()
+    session_wanted = Signal()
+    key_wanted = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Start")
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        page = QWidget(self)
+        page.setObjectName("scrolled")
+        page.setMaximumWidth(1000)
+        self.wanderer = Wanderer(page)
+        self._fly = Button("Fly through digits", page, icon="play", primary=True)
+        self._session = Button("Continue", page)
+        self._session_words = label("", "secondary", page, wrap=True)
+        self._recent = QVBoxLayout()
+        self._recent_buttons: list[Button] = []
+        self._paths: list[str] = []
+        self._build(page)
+        self.setWidget(page)
+        self.wanderer.clicked.connect(self.fly_wanted)
+        self._fly.clicked.connect(self.fly_wanted)
+        self._session.clicked.connect(self.session_wanted)
+
+    def set_flight(self, possible: bool) -> None:
+        """Whether the box has a model to fly through."""
+        self._flight.setVisible(possible)
+
+    def show_session(self, names: Sequence[str]) -> None:
+        """Offer the last session; its models by name."""
+        self._session_card.setVisible(bool(names))
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        self._session_words.setText(shown)
+
+    def show_recent(self, paths: Sequence[str]) -> None:
+        """Offer recently opened files."""
+        for button in self._recent_buttons:
+            self._recent.removeWidget(button)
+            button.deleteLater()
+        self._recent_buttons, self._paths = [], list(paths[:5])
+        for path in self._paths:
+            button = Button(path.rsplit("/", 1)[-1] or path, self, link=True)
+            button.setToolTip(path)
+            button.clicked.connect(self._open_recent)
+            self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+            self._recent_buttons.append(button)
+        self._none.setVisible(not paths)
+
+    def _build(self, page: QWidget) -> None:
+        column = QVBoxLayout(page)
+        column.setContentsMargins(theme.SPACE[4], theme.SPACE[4], theme.SPACE[4], theme.SPACE[4])
+        column.setSpacing(theme.SPACE[3])
+        column.addStretch(1)
+        column.addWidget(label("Train, look inside and steer generative models", "title", page, wrap=True))
+        column.addWidget(
+            label(
+                "Pick a model at the left, drop a file anywhere, or begin with one of these.",
+                "secondary",
+                page,
+                wrap=True,
+            )
+        )
+        self._flight = Card("", page)
+        self._flight.add(self.wanderer)
+        row = QHBoxLayout()
+        row.addWidget(
+            label("A trained VAE dreams up digits. Drag a slider and watch one become another.", "", page, wrap=True), 1
+        )
+        row.addWidget(self._fly)
+        self._flight.body.addLayout(row)
+        column.addWidget(self._flight)
+        column.addLayout(self._ways(page))
+        column.addStretch(2)
+
+    def _ways(self, page: QWidget) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(theme.SPACE[2])
+        train = self._way(page, "Train a model", "Digits, faces, toys or your own pictures; first results in a minute.")
+        new = Button("New run", page, icon="plus")
+        new.clicked.connect(self.new_run_wanted)
+        train.body.addWidget(new, 0, Qt.AlignmentFlag.AlignLeft)
+        look = self._way(page, "Open a file", "A checkpoint, a run folder, or a picture exported from here.")
+        opener = Button("Choose a file", page, icon="open")
+        opener.clicked.connect(self.open_wanted)
+        look.body.addWidget(opener, 0, Qt.AlignmentFlag.AlignLeft)
+        self._session_card = Card("Last session", page)
+        self._session_card.add(self._session_words)
+        self._session_card.body.addWidget(self._session, 0, Qt.AlignmentFlag.AlignLeft)
+        self._session_card.body.addStretch()
+        recent = Card("Recent", page)
+        self._none = ElidedLabel("Nothing opened yet", "secondary", recent)
+        recent.add(self._none)
+        recent.body.addLayout(self._recent)
+        recent.body.addStretch()
+        for place, card in enumerate((train, look, self._session_card, recent)):
+            grid.addWidget(card, place // 2, place % 2)
+        self._session_card.hide()
+        return grid
+
+    def _way(self, page: QWidget, title: str, words: str) -> Card:
+        card = Card(title, page)
+        card.add(label(words, "secondary", card, wrap=True))
+        card.body.addStretch()
+        return card
+
+    def _open_recent(self) -> None:
+        sender = self.sender()
+        for button, path in zip(self._recent_buttons, self._paths, strict=True):
+            if button is sender:
+                self.key_wanted.emit(path)

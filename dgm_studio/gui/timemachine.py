@@ -1,0 +1,74 @@
+"""The strip under the panel: one handle that moves every panel of the model to any snapshot of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
+
+from dgm_studio.gui import theme
+from dgm_studio.gui.widgets.iconbutton import Button
+from dgm_studio.gui.widgets.scrubber import Scrubber
+
+
+class TimeMachine(QFrame):
+    """See the module.
+
+    Signals:
+        scrubbed(int): Look at the snapshot of this step; -1 is the newest state, live while the run trains.
+        fork_wanted(int): Start a run that branches off here (a step).
+    """
+
+    scrubbed = Signal(int)
+    fork_wanted = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("surface", "card")
+        self.setAccessibleName("Time machine")
+        self.scrubber = Scrubber("Time machine", self)
+        self._newest = Button("Newest", self)
+        self._newest.setToolTip("Back to the newest state of the run")
+        self._fork = Button("Fork here", self)
+        self._fork.setToolTip("Start a run from this snapshot with changed settings")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(theme.SPACE[2], theme.SPACE[1], theme.SPACE[2], theme.SPACE[1])
+        row.setSpacing(theme.SPACE[2])
+        row.addWidget(self.scrubber, 1)
+        row.addWidget(self._newest)
+        row.addWidget(self._fork)
+        self.scrubber.step_changed.connect(self._moved)
+        self._newest.clicked.connect(self._to_newest)
+        self._fork.clicked.connect(self._on_fork)
+
+    def show_snapshots(self, snapshots: Sequence[int], newest: int, chosen: int | None) -> None:
+        """Show a run's snapshots; hidden when it has none.
+
+        Args:
+            snapshots: Their steps.
+            newest: Step of the newest state.
+            chosen: The snapshot that is looked at; None for the newest state.
+        """
+        self.setVisible(bool(snapshots))
+        if not snapshots:
+            return
+        self.scrubber.set_steps(snapshots, newest)
+        self.scrubber.set_step(snapshots[-1] if chosen is None else chosen)
+        self._newest.setEnabled(chosen is not None)
+
+    def _moved(self, step: int) -> None:
+        self._newest.setEnabled(True)
+        self.scrubbed.emit(step)
+
+    def _to_newest(self) -> None:
+        steps = self.scrubber.step()
+        if steps is not None:
+            self.scrubber.set_step(2**62)
+        self._newest.setEnabled(False)
+        self.scrubbed.emit(-1)
+
+    def _on_fork(self) -> None:
+        step = self.scrubber.step()
+        if step is not None:
+            self.fork_wanted.emit(step)
