@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
@@ -20,6 +21,20 @@ from dgm_studio.gui.widgets.painting import (
     print_in_theme,
     to_image,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the pictures are, in logical pixels."""
+
+    rows: int
+    columns: int
+    left: float
+    top: float
+    width: float
+    height: float
+    pitch_x: float
+    pitch_y: float
 
 
 class PictureGrid(QWidget):
@@ -50,6 +65,8 @@ class PictureGrid(QWidget):
         self._count, self._cell = 0, QSize(1, 1)
         self._captions: tuple[str, ...] = ()
         self._headings: tuple[str, ...] = ()
+        self._layout: _Layout | None = None
+        self._layout_key: tuple[object, ...] = ()
         self._cache: QPixmap | None = None
         self._cache_key: tuple[object, ...] = ()
         self._selection, self._hover = -1, -1
@@ -83,7 +100,7 @@ class PictureGrid(QWidget):
             # one column: the batch as it lies in memory is the sheet, nothing is copied twice
             self._sheet = to_image(pictures.reshape(self._count * pictures.shape[1], *pictures.shape[2:]))
         self._selection = min(self._selection, self._count - 1)
-        self._cache = None
+        self._cache, self._layout = None, None
         self.update()
 
     def count(self) -> int:
@@ -103,33 +120,29 @@ class PictureGrid(QWidget):
         """Rows and columns as they are laid out now."""
         if not self._count:
             return 0, 0
-        columns = self._columns or self._best_columns()
-        columns = min(columns, self._count)
-        return math.ceil(self._count / columns), columns
+        layout = self._layout_now()
+        return layout.rows, layout.columns
 
     def cell_rect(self, index: int) -> QRectF:
         """Where a picture is drawn, in logical pixels on whole device pixels."""
-        rows, columns = self.shape()
         if not 0 <= index < self._count:
             return QRectF()
-        ratio = self.devicePixelRatioF()
-        scale = self._scale(rows, columns)
-        width, height = self._cell.width() * scale, self._cell.height() * scale
-        left = self._heading_width() + (self.width() - self._heading_width() - self._extent(columns, width)) / 2
-        top = (self.height() - self._extent(rows, height + self._caption_height())) / 2
-        row, column = divmod(index, columns)
-        x = left + column * (width + self._gap)
-        y = top + row * (height + self._caption_height() + self._gap)
-        return QRectF(
-            round(x * ratio) / ratio,
-            round(y * ratio) / ratio,
-            round(width * ratio) / ratio,
-            round(height * ratio) / ratio,
-        )
+        layout, ratio = self._layout_now(), self.devicePixelRatioF()
+        row, column = divmod(index, layout.columns)
+        x, y = layout.left + column * layout.pitch_x, layout.top + row * layout.pitch_y
+        across, down = round(layout.width * ratio), round(layout.height * ratio)
+        return QRectF(round(x * ratio) / ratio, round(y * ratio) / ratio, across / ratio, down / ratio)
 
     def index_at(self, point: QPointF) -> int:
         """Which picture is under a point, -1 for none."""
-        return next((i for i in range(self._count) if self.cell_rect(i).contains(point)), -1)
+        if not self._count:
+            return -1
+        layout = self._layout_now()
+        column = math.floor((point.x() - layout.left) / layout.pitch_x)
+        row = math.floor((point.y() - layout.top) / layout.pitch_y)
+        index = row * layout.columns + column
+        inside = 0 <= column < layout.columns and row >= 0 and index < self._count
+        return index if inside and self.cell_rect(index).contains(point) else -1
 
     def sizeHint(self) -> QSize:
         """A palm."""
@@ -234,6 +247,25 @@ class PictureGrid(QWidget):
         self._cache = None
         self.update()
 
+    def _layout_now(self) -> _Layout:
+        """The layout of this batch at this size, worked out once."""
+        look = theme.current()
+        key = (self._count, self._cell, self.width(), self.height(), self.devicePixelRatioF(), look, self._columns)
+        if self._layout is None or key != self._layout_key:
+            self._layout, self._layout_key = self._lay_out(), key
+        return self._layout
+
+    def _lay_out(self) -> _Layout:
+        columns = min(self._columns, self._count) or self._best_columns()
+        rows = math.ceil(self._count / columns)
+        scale = self._scale(rows, columns)
+        width, height = self._cell.width() * scale, self._cell.height() * scale
+        pitch_x, pitch_y = width + self._gap, height + self._caption_height() + self._gap
+        heading = self._heading_width()
+        left = heading + (self.width() - heading - (columns * pitch_x - self._gap)) / 2
+        top = (self.height() - (rows * pitch_y - self._gap)) / 2
+        return _Layout(rows, columns, left, top, width, height, pitch_x, pitch_y)
+
     def _best_columns(self) -> int:
         fits = [self._scale(math.ceil(self._count / c), c) for c in range(1, self._count + 1)]
         return int(np.argmax(fits)) + 1
@@ -247,9 +279,6 @@ class PictureGrid(QWidget):
         whole = math.floor(device)
         snapped = whole if whole >= 1 and not self._smooth and whole >= 0.75 * device else device
         return snapped / self.devicePixelRatioF()
-
-    def _extent(self, cells: int, side: float) -> float:
-        return cells * side + (cells - 1) * self._gap
 
     def _caption_height(self) -> int:
         return theme.current().px(16) if self._captions else 0

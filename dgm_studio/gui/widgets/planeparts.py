@@ -174,23 +174,21 @@ def stamp_points(
         A premultiplied ARGB image of that size.
     """
     width, height = size
-    canvas = np.zeros((height, width), dtype=np.uint32)
-    reach = math.ceil(radius + 1.5)
-    centres = np.rint(places).astype(np.int64)
-    near = (
-        (centres[:, 0] >= -reach)
-        & (centres[:, 0] < width + reach)
-        & (centres[:, 1] >= -reach)
-        & (centres[:, 1] < height + reach)
-    )
-    centres, inks = centres[near], colours[near]
-    halo_words = np.full(len(inks), halo.rgb() & 0xFFFFFF, dtype=np.uint32)
-    for words, disc in ((halo_words, radius + 1.0), (inks, radius)):
+    reach = math.ceil(radius + 2)
+    # a margin all around: no offset of any disc can leave the canvas, so nothing is checked point by point
+    stride = width + 2 * reach
+    canvas = np.zeros((height + 2 * reach) * stride, dtype=np.uint32)
+    near = (places > -0.5).all(axis=1) & (places[:, 0] < width - 0.5) & (places[:, 1] < height - 0.5)
+    centres = np.rint(places[near]).astype(np.int64) + reach
+    homes = centres[:, 1] * stride + centres[:, 0]
+    halo_words = np.full(len(homes), halo.rgb() & 0xFFFFFF, dtype=np.uint32)
+    for words, disc in ((halo_words, radius + 1.0), (colours[near], radius)):
+        solid = _premultiplied(words, 1.0)
         for dx, dy, cover in _disc(disc):
-            x, y = centres[:, 0] + dx, centres[:, 1] + dy
-            ok = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            canvas[y[ok], x[ok]] = _premultiplied(words[ok], cover)
-    return QImage(canvas.data, width, height, width * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
+            canvas[homes + (dy * stride + dx)] = solid if cover == 1 else _premultiplied(words, cover)
+    inside = canvas.reshape(-1, stride)[reach : reach + height, reach : reach + width]
+    data = np.ascontiguousarray(inside)
+    return QImage(data.data, width, height, width * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
 
 
 def _disc(radius: float) -> list[tuple[int, int, float]]:
