@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_version_and_the_module_are_the_program() -> None:
     assert start("--version").stdout == f"dgm-studio {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["data", "--jsn"], ["systems", "extra"]])
+@pytest.mark.parametrize("arguments", [["fly"], ["data", "--jsn"], ["systems", "extra"]])
 def test_wrong_usage_is_status_two_and_says_so_on_standard_error_only(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,8 +103,17 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 
 def test_every_command_says_what_it_does() -> None:
     told = parser().format_help()
-    for name in ("systems", "data", "zoo", "info", "doctor"):
-        assert f"\n    {name} " in told
+    for name in ("open", "train", "systems", "data", "zoo", "info", "doctor"):
+        assert re.search(rf"^ +{name} +[A-Z]", told, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("arguments", [[], ["open", "zoo:vae-digits"]])
+def test_without_a_display_the_window_is_refused_in_one_line_that_names_what_works(arguments: list[str]) -> None:
+    blind = {name: "" for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    refused = start(*arguments, **blind)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    (line,) = refused.stderr.splitlines()
+    assert "dgm-studio shot" in line and "bootstrap.py test" in line
 
 
 @pytest.fixture

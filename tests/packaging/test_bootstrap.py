@@ -42,8 +42,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(CHECKOUT / name, root / name)
     (root / "resources").mkdir()
     (root / "dgm_studio").mkdir()
-    for name in ("__init__.py", "__main__.py", "cli.py", "doctor.py"):
+    for name in ("__init__.py", "__main__.py", "doctor.py"):
         shutil.copy(CHECKOUT / "dgm_studio" / name, root / "dgm_studio" / name)
+    shutil.copytree(CHECKOUT / "dgm_studio" / "cli", root / "dgm_studio" / "cli")
     (root / "tests").mkdir()
     shutil.copy(CHECKOUT / "tests" / "conftest.py", root / "tests" / "conftest.py")
     shutil.copy(CHECKOUT / "tests" / "shapes.py", root / "tests" / "shapes.py")
