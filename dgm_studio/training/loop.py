@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import statistics
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 
 from dgm_studio.checkpoints import store
 from dgm_studio.core import forms
-from dgm_studio.core.cards import Metric, ModelCard
+from dgm_studio.core.cards import ModelCard
 from dgm_studio.core.history import Journal, read_history
 from dgm_studio.core.manifest import RUN, Manifest, card_of
 from dgm_studio.core.requests import Train
@@ -31,9 +30,9 @@ from dgm_studio.training.looking import Sums, reconstructing, sampling, validati
 from dgm_studio.training.optimising import Figures, Optimising, measure_micro_batch
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
+from dgm_studio.training.record import HEADLINE, Record, validation_metrics
 from dgm_studio.training.trouble import Trouble, free_memory, is_out_of_memory, not_finite, out_of_memory
 
-HEADLINE = "nelbo"
 PROGRESS_EVERY = 0.1  # s
 FLUSH_EVERY = 1.0  # s; so much of the curves a kill may cost, and they are trained again anyway
 Steps = Generator[Update, None, None]
@@ -57,14 +56,9 @@ class Session:
         self._optimising: Optimising | None = None
         self._data: Dataset | None = None
         self._pending: dict[str, Any] = {}
-        self._flags: list[dict[str, Any]] = []
         self._card: ModelCard | None = None
         self._failed = False
-        self._validated = -1
         self._time = 0.0
-        self._losses: list[float] = []
-        self._lengths: list[float] = []
-        self._checks: list[tuple[float, float]] = []  # (training loss, validation loss) at each validation
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 
@@ -202,13 +196,13 @@ class Session:
                 yield Progress(0, 0, "Measuring how much to compute at once")
         self.folder.make()
         self._keeping = Keeping(self.folder, begun.asked)
-        self._journal = Journal(self.folder.metrics_file)
+        self._record = Record(Journal(self.folder.metrics_file))
         self._optimising = optimising
         if begun.state is not None and self.folder.exists():
             self._recall(optimising.step)
         for flag in begun.flags:
-            self._record(flag)
-        yield Frame("flags", {"flags": list(self._flags)})
+            self._record.flag(flag, self._time)
+        yield Frame("flags", {"flags": list(self._record.flags)})
 
     def _for_data(self, manifest: Manifest) -> Manifest:
         card = self.data.card
@@ -248,19 +242,7 @@ class Session:
         """What this run has shown before it was stopped."""
         self._keeping.saved, self._keeping.state = step, self.folder.read().get("state", "")
         self._keeping.forget_after(step)
-        history = read_history(self.folder.metrics_file)
-        self._flags = history.flags
-        self._losses, self._lengths = history.values("train/loss"), history.values("gradient_norm")
-        validated = history.curves.get("valid/loss")
-        if validated is not None:
-            valid = history.values("valid/loss")
-            self._checks = [(self._loss_around(history, s), v) for s, v in zip(validated.step, valid, strict=True)]
-            self._validated = validated.step[-1] if validated.step else -1
-
-    def _loss_around(self, history: Any, step: int) -> float:
-        curve = history.curves["train/loss"]
-        values = [v for s, v in zip(curve.step, curve.value, strict=True) if step - health.WINDOW < s <= step]
-        return statistics.fmean(v for v in values if v is not None) if values else float("nan")
+        self._record.recall(read_history(self.folder.metrics_file))
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -283,7 +265,7 @@ class Session:
         """Validate, keep a snapshot and save, each when this step is the one to do it at and it was not done yet."""
         working, config = self._at_work, self._at_work.config
         first, last = self._keeping.saved is None, working.step >= config.steps
-        if (first or last or working.step % config.valid_every == 0) and self._validated != working.step:
+        if (first or last or working.step % config.valid_every == 0) and self._record.validated != working.step:
             yield from self._validate()
         if self._keeping.wants_snapshot(working.step, config):
             yield from self._snapshot()
@@ -293,7 +275,7 @@ class Session:
     def _save_is_due(self, config: TrainingConfig) -> bool:
         """At the first validation after `save_every` steps, so that a checkpoint has figures of its own."""
         since = self.step - (self._keeping.saved or 0)
-        return self._validated == self.step and (since >= config.save_every or bool(self._keeping.complaint))
+        return self._record.validated == self.step and (since >= config.save_every or bool(self._keeping.complaint))
 
     def _one_step(self) -> Steps:
         working = self._at_work
@@ -336,9 +318,7 @@ class Session:
         weigh = getattr(self._at_work.model, "kl_weight", None)
         if weigh is not None:
             values["beta"] = weigh(step - 1)
-        self._losses.append(figures.terms["loss"])
-        self._lengths.append(figures.gradient_norm)
-        self._journal.write({"step": step, "time": round(self._time, 3), **values})
+        self._record.step(step, self._time, values)
         if now - self._flushed > FLUSH_EVERY:
             self._flushed = now
             self._flush()
@@ -351,7 +331,7 @@ class Session:
 
     def _give_up(self, trouble: Trouble) -> Steps:
         flag = {"flag": "trouble", "step": self.step, "changes": {}, "sentence": trouble.sentence}
-        self._record(flag)
+        self._record.flag(flag, self._time)
         self._flush()
         with contextlib.suppress(OSError):  # the run has ended with a reason; that the disk is full too changes nothing
             self._keeping.describe(self._manifest_now(), "failed", trouble.to_json())
@@ -368,8 +348,8 @@ class Session:
         for model in (self._at_work.model, self._at_work.average):
             model.config = built
         self._card = None
-        self._record(edit_flag(self.step, changes))
-        yield Frame("flags", {"flags": list(self._flags)})
+        self._record.flag(edit_flag(self.step, changes), self._time)
+        yield Frame("flags", {"flags": list(self._record.flags)})
 
     def _set_training(self, changes: dict[str, Any], optimising: Optimising) -> None:
         training = {**self._manifest.training, **changes}
@@ -389,22 +369,13 @@ class Session:
                 sums: Sums = finished.value
                 break
             yield Progress(self.step, config.steps, "Validating")
-        self._validated = self.step
-        means = sums.means()
-        values = {f"valid/{name}": value for name, value in means.items()}
-        self._journal.write({"step": self.step, "time": round(self._time, 3), **values})
+        values = self._record.validation(self.step, self._time, sums)
         yield Metrics(self.folder.path.name, self.step, values)
-        self._manifest = dataclasses.replace(self._manifest, metrics=_validation_metrics(sums))
+        self._manifest = dataclasses.replace(self._manifest, metrics=validation_metrics(sums))
         self._card = None
-        recent = [v for v in self._losses[-health.WINDOW :]]
-        self._checks.append((statistics.fmean(recent) if recent else float("inf"), means["loss"]))
-        kl = sums.mean("kl_per_dim").float().cpu().numpy().copy() if "kl_per_dim" in sums.first else None
-        if kl is not None:
-            self._journal.write(
-                {"step": self.step, "time": round(self._time, 3), "kl": [round(v, 5) for v in kl.tolist()]}
-            )
-            yield Frame("kl", {"step": self.step, "kl": kl})
-        yield Frame("health", {"lines": self._health(None if kl is None else kl.tolist()), "step": self.step})
+        if self._record.kl is not None:
+            yield Frame("kl", {"step": self.step, "kl": self._record.kl.copy()})
+        yield self._health()
         yield from self._pictures()
 
     def _pictures(self) -> Steps:
@@ -413,19 +384,18 @@ class Session:
             for frame in frames:
                 yield frame if frame is not None else Progress(self.step, self._at_work.config.steps, "Drawing samples")
 
-    def _health(self, kl: list[float] | None) -> list[dict[str, Any]]:
-        named = [name for name, p in self._at_work.model.named_parameters() if p.requires_grad]
-        norms = [float(v) for v in self._at_work.gradient_norms]
+    def _health(self) -> Frame:
+        working = self._at_work
+        named = [name for name, p in working.model.named_parameters() if p.requires_grad]
+        norms = [float(v) for v in working.gradient_norms]
         layers = dict(zip(named, norms, strict=True)) if len(named) == len(norms) else {}
-        train, valid = ([c[i] for c in self._checks] for i in (0, 1))
-        lines = [health.collapse(kl)] if kl is not None and self._losses else []
-        lines += [
-            health.divergence(self._losses),
-            health.overfitting(train, valid),
-            health.dead_gradients(self._lengths, layers),
-            health.disk(self._keeping.complaint),
-        ]
-        return [line.to_json() for line in lines]
+        lines = [*self._record.health(layers), health.disk(self._keeping.complaint)]
+        return Frame("health", {"lines": [line.to_json() for line in lines], "step": self.step})
+
+    def _flush(self) -> None:
+        error = self._record.flush()
+        if error is not None:
+            self._keeping.complaint = f"The curves could not be saved: {error.strerror}. They will be tried again."
 
     def _snapshot(self) -> Steps:
         snapping = self._keeping.snapping(self._manifest_now(), self._at_work, self._at_work.config)
@@ -450,8 +420,8 @@ class Session:
             yield self._progress_of("Saving")
         if not saved:
             flag = {"flag": "disk", "step": self.step, "changes": {}, "sentence": self._keeping.complaint}
-            self._record(flag)
-            yield Frame("health", {"lines": self._health(None), "step": self.step})
+            self._record.flag(flag, self._time)
+            yield self._health()
         else:
             yield Result(self.card())
 
@@ -460,7 +430,7 @@ class Session:
             "start": self._at_work.start,
             "time": round(self._time, 3),
             "position": self._at_work.order.position,
-            "validated": self._validated,
+            "validated": self._record.validated,
         }
         return self._keeping.saving(self._manifest_now(), self._at_work, extra, state)
 
@@ -477,16 +447,6 @@ class Session:
         if self._keeping.complaint:
             raise Problem(self._keeping.complaint, "Make room and train on from the last checkpoint.")
 
-    def _flush(self) -> None:
-        error = self._journal.flush()
-        if error is not None:
-            self._keeping.complaint = f"The curves could not be saved: {error.strerror}. They will be tried again."
-
-    def _record(self, flag: dict[str, Any]) -> None:
-        line = {**flag, "time": round(self._time, 3)}
-        self._flags.append(line)
-        self._journal.write(line)
-
     def _progress_of(self, text: str) -> Progress:
         return Progress(self.step, self._at_work.config.steps, text)
 
@@ -502,16 +462,3 @@ class Session:
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _validation_metrics(sums: Sums) -> dict[str, Metric]:
-    """Figures for the card: "nelbo" = -ELBO leads; the terms keep their signs."""
-    found = {}
-    for name, value in sums.means().items():
-        good_when_high = name in ("elbo", "reconstruction")
-        found[name] = Metric(value, "nats", "one draw", sums.error(name), "valid", not good_when_high)
-    if "elbo" in found:
-        found[HEADLINE] = dataclasses.replace(found["elbo"], value=-found["elbo"].value, lower_is_better=True)
-    else:
-        found[HEADLINE] = dataclasses.replace(found["loss"])
-    return found

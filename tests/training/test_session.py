@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
-import time
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_save_as_if_nothing_had_been
         next(updates)
     # What a kill leaves: the files as they are now, and a line that was torn in the middle.
     killed = tmp_path / "left behind"
-    import shutil
-
-    session._journal.flush()
+    session._record.flush()
     shutil.copytree(tmp_path / "killed", killed)
     updates.close()
     with (killed / "metrics.jsonl").open("ab") as file:
@@ -356,20 +354,22 @@ def test_a_refused_request_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_no_yield_is_far_from_the_next_one_and_a_close_is_quick(tmp_path: Path) -> None:
-    """Not a measurement: only what would freeze the window for a second is a failure here."""
-    session = Session(request(tmp_path / "run", data="digits8", training=SHORT | {"micro_batch": 0}))
-    updates, longest = session.updates(), 0.0
-    while not (session.ready and session.step >= 12):
-        started = time.perf_counter()
-        next(updates)
-        longest = max(longest, time.perf_counter() - started)
-    started = time.perf_counter()
-    updates.close()
-    assert max(longest, time.perf_counter() - started) < 1.0
-    assert session.card().training["micro_batch"] in (32, 16, 8)
-    run(request(tmp_path / "run", data="digits8", training=SHORT | {"micro_batch": 0}))
-    assert model_card(f"run:{tmp_path / 'run'}").training["micro_batch"] == session.card().training["micro_batch"]
+def test_how_much_to_compute_at_once_is_measured_once_and_kept(tmp_path: Path) -> None:
+    asked = request(tmp_path / "run", data="digits8", training=SHORT | {"micro_batch": 0})
+    measured = run(asked, steps=12).card().training["micro_batch"]
+    assert measured in (32, 16, 8)
+    again = Session(asked)
+    texts = {u.text for u in again.updates() if isinstance(u, Progress)}
+    assert not any("Measuring" in text for text in texts)
+    assert again.card().training["micro_batch"] == measured
+
+
+def test_measuring_leaves_no_trace(tmp_path: Path) -> None:
+    config = registry.tiny("vae") | {"dropout": 0.5}
+    session = run(request(tmp_path / "measured", config=config, training=SHORT | {"micro_batch": 0}))
+    found = session.card().training["micro_batch"]
+    run(request(tmp_path / "given", config=config, training=SHORT | {"micro_batch": found}))
+    assert_same_state(tmp_path / "measured", tmp_path / "given")
 
 
 def test_failures_reach_the_asker_through_the_engine_in_the_same_words(tmp_path: Path) -> None:
