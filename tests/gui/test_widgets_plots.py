@@ -327,3 +327,17 @@ def test_a_heat_map_reads_out_what_lies_under_the_mouse(adopt: Adopt) -> None:
         place = QPointF(area.left() + (column + 0.2) * area.width() / 4, area.top() + (row + 0.8) * area.height() / 3)
         colour = image.pixelColor(int(place.x() * ratio), int(place.y() * ratio))
         assert [colour.red(), colour.green(), colour.blue()] == theme.sequential("viridis")[level].tolist()
+
+
+def test_the_first_spike_of_a_run_does_not_flatten_the_rest_but_zooming_there_shows_it(adopt: Adopt) -> None:
+    curves = plot(adopt)
+    steps = np.arange(10_000)
+    curves.append("loss", steps, 100 + 5 * np.exp(-steps / 5000) + 500 * np.exp(-steps / 100))
+    curves.show()
+    QTest.qWait(80)
+    low, high = curves._box.viewRange()[1]
+    assert low < 101 and 103.7 < high < 120
+    curves._follows = False
+    curves._box.setXRange(0, 300, padding=0)
+    QTest.qWait(80)
+    assert curves._box.viewRange()[1][1] > 500

@@ -19,10 +19,13 @@ from dgm_studio.gui.widgets.chip import Chip
 from dgm_studio.gui.widgets.curveaxis import ThemedAxis, duration, number
 from dgm_studio.gui.widgets.flow import FlowLayout
 from dgm_studio.gui.widgets.labels import label
-from dgm_studio.gui.widgets.series import MOST_POINTS, Series
+from dgm_studio.gui.widgets.series import MOST_POINTS, Numbers, Series
 
 AXES = {"step": "Step", "time": "Time", "examples": "Examples seen"}
 _REDRAW_MS = 33
+_CALM = 600
+_EARLY = 0.15
+_NONE: Numbers = np.zeros(0)
 
 
 class Curves(QWidget):
@@ -285,9 +288,13 @@ class Curves(QWidget):
             self._box.setXRange(*self._extent(), padding=0.02)
         low, high = self._box.viewRange()[0]
         most = min(MOST_POINTS, max(64, 2 * round(self._box.width())))
-        heights = [line.draw(self._axis, low, high, self._log, most) for line in self._lines.values()]
-        seen = np.concatenate([h for h in heights if len(h)] or [np.array([0.0, 1.0])])
-        self._box.setYRange(*_span(seen), padding=0.06)
+        heights = [line.draw(self._axis, low, high, self._log, most) for line in self._lines.values()] or [
+            (_NONE, _NONE)
+        ]
+        late = low + _EARLY * (high - low)
+        every = np.concatenate([y for _, y in heights])
+        later = np.concatenate([y[x >= late] for x, y in heights])
+        self._box.setYRange(*_span(every, later), padding=0.06)
         self._fitting = False
 
     def _extent(self) -> tuple[float, float]:
@@ -374,17 +381,17 @@ class _Line:
         if self.chip is not None:
             self.chip.set_on(self.on)
 
-    def draw(self, axis: str, low: float, high: float, log: bool, most: int) -> npt.NDArray[np.float64]:
-        """Hand the points in sight to the plot; returns the heights that were drawn."""
+    def draw(self, axis: str, low: float, high: float, log: bool, most: int) -> tuple[Numbers, Numbers]:
+        """Hand the points in sight to the plot; returns those that were drawn strongly."""
         smooth = self.series.smoothed is not None
         self.strong.setVisible(self.on)
         self.faint.setVisible(self.on and smooth)
         if not self.on or not len(self.series):
-            return np.zeros(0)
-        drawn = [self._set(self.strong, axis, low, high, log, most, smooth=smooth, alpha=1.0)]
+            return _NONE, _NONE
+        strong = min(most, _CALM) if smooth else most
         if smooth:
-            drawn.append(self._set(self.faint, axis, low, high, log, most, smooth=False, alpha=0.2))
-        return drawn[0] if len(drawn[0]) else drawn[-1]
+            self._set(self.faint, axis, low, high, log, most, smooth=False, alpha=0.2)
+        return self._set(self.strong, axis, low, high, log, strong, smooth=smooth, alpha=1.0)
 
     def _set(
         self,
@@ -397,26 +404,32 @@ class _Line:
         *,
         smooth: bool,
         alpha: float,
-    ) -> npt.NDArray[np.float64]:
+    ) -> tuple[Numbers, Numbers]:
         x, y = self.series.drawn(axis, low, high, smooth=smooth, most=most)
         if log:
             y = np.log10(np.where(y > 0, y, np.nan))
         ink = QColor(self.colour)
         ink.setAlphaF(alpha)
-        pen = QPen(ink, 1, Qt.PenStyle.DashLine if self.dashed else Qt.PenStyle.SolidLine)
+        view = item.getViewWidget()
+        # cosmetic pens count device pixels, and wide ones cost ten times as much on noise: only calm curves get them
+        calm = len(x) <= _CALM
+        width = view.devicePixelRatioF() if view is not None and calm and alpha == 1 else 1.0
+        pen = QPen(ink, width, Qt.PenStyle.DashLine if self.dashed else Qt.PenStyle.SolidLine)
         pen.setCosmetic(True)
         # smooth edges only where they are cheap
         item.setData(x, y, pen=pen, antialias=len(x) <= 2000)
-        return y[np.isfinite(y)]
+        finite = np.isfinite(y)
+        return x[finite], y[finite]
 
 
-def _span(heights: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Lowest and highest, without the first spike of a training run when that would flatten all the rest."""
-    low, high = float(heights.min()), float(heights.max())
-    inner_low, inner_high = (float(q) for q in np.quantile(heights, (0.02, 0.97)))
-    if high - low > 4 * (inner_high - inner_low) > 0:
-        room = 0.15 * (inner_high - inner_low)
-        low, high = max(low, inner_low - room), min(high, inner_high + room)
+def _span(every: Numbers, later: Numbers) -> tuple[float, float]:
+    """Lowest and highest; the start of a run leaves the frame where it would flatten all the rest."""
+    if not len(every):
+        return 0.0, 1.0
+    low, high = float(every.min()), float(every.max())
+    if len(later) and high - low > 3 * float(np.ptp(later)) > 0:
+        room = 0.25 * float(np.ptp(later))
+        low, high = max(low, float(later.min()) - room), min(high, float(later.max()) + room)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
