@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_studio.core import pictures as arrange
 from dgm_studio.core.cards import Capability
-from dgm_studio.core.requests import DecodeTiles, DrawDensity
+from dgm_studio.core.requests import DecodeTiles, DrawDensity, DrawMap
 from dgm_studio.core.updates import Frame, Problem, Progress, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.contours import Grid, contour, mass_level
@@ -28,6 +28,7 @@ Doubles = npt.NDArray[np.float64]
 FRACTIONS = (0.5, 0.9)
 MOST_CELLS = 16  # along one side of a tile
 MOST_COLUMNS = 512
+MOST_MAP_CELLS = 10_000
 ROWS_AT_ONCE = 8
 LEVEL_COLUMNS = 160  # of the grid on which mass is summed
 PRIOR_REACH = 5.0  # standard deviations of the prior that hold its mass for that sum
@@ -64,7 +65,7 @@ class Plane:
         return tuple(self.origin.tolist()), tuple(self.u.tolist()), tuple(self.v.tolist())
 
 
-def plane_of(model: LoadedModel, asked: DecodeTiles | DrawDensity) -> Plane:
+def plane_of(model: LoadedModel, asked: DecodeTiles | DrawDensity | DrawMap) -> Plane:
     """The plane of a request.
 
     Raises:
@@ -115,6 +116,32 @@ def _cells(i: int, j: int, asked: DecodeTiles, device: torch.device) -> tuple[Te
     return x.repeat(n).float().to(device), y.repeat_interleave(n).float().to(device)
 
 
+@answers(DrawMap)
+def draw_map(bench: Workbench, asked: DrawMap) -> Iterator[Update]:
+    """The whole rectangle as one sheet, what is decoded so far after every slice."""
+    model = bench.model(asked.model)
+    model.need(Capability.DECODES)
+    model.need_pictures()
+    plane = plane_of(model, asked)
+    width, height = _extent(asked)
+    rows = max(1, round(asked.columns * height / width))
+    if not asked.columns >= 1 or asked.columns * rows > MOST_MAP_CELLS:
+        raise Problem(f"A map of {asked.columns} by {rows} pictures is too large.", "Ask for fewer columns.")
+    x = asked.left + (torch.arange(asked.columns, dtype=torch.float64) + 0.5) * width / asked.columns
+    y = asked.top - (torch.arange(rows, dtype=torch.float64) + 0.5) * height / rows
+    flat = [g.float().to(model.device) for g in (x.repeat(rows), y.repeat_interleave(asked.columns))]
+    sheets: npt.NDArray[np.uint8] | None = None
+    done = 0
+    for part in model.decoded(plane.at(*flat)):
+        shown = as_bytes(part)
+        if sheets is None:
+            sheets = np.zeros((asked.columns * rows, *shown.shape[1:]), np.uint8)
+        sheets[done : done + len(shown)] = shown
+        done += len(shown)
+        picture = arrange.tile(sheets, columns=asked.columns)
+        yield Frame("map", {"picture": picture, "rows": rows, "columns": asked.columns, "ready": done})
+
+
 # -- densities ---------------------------------------------------------------------------------------------------------
 
 
@@ -141,10 +168,15 @@ def draw_density(bench: Workbench, asked: DrawDensity) -> Iterator[Update]:
         yield Frame("density", dict(data))
 
 
-def _axes(asked: DrawDensity) -> tuple[Doubles, Doubles]:
+def _extent(asked: DrawDensity | DrawMap) -> tuple[float, float]:
     width, height = asked.right - asked.left, asked.top - asked.bottom
     if not (math.isfinite(width) and math.isfinite(height) and width > 0 and height > 0):
         raise Problem("The rectangle of the map is empty.", "Give left < right and bottom < top.")
+    return width, height
+
+
+def _axes(asked: DrawDensity) -> tuple[Doubles, Doubles]:
+    width, height = _extent(asked)
     if not 2 <= asked.columns <= MOST_COLUMNS:
         raise Problem(f"A density cannot have {asked.columns} columns.", f"Ask for 2 to {MOST_COLUMNS}.")
     rows = min(MOST_COLUMNS, max(2, 1 + round((asked.columns - 1) * height / width)))

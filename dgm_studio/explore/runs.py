@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dgm_studio.core.events import write_csv, write_events
 from dgm_studio.core.history import read_history
-from dgm_studio.core.requests import EditRun, Evaluate, ListSystems, OpenModel, ReadRun, Train
+from dgm_studio.core.requests import EditRun, Evaluate, ExportMetrics, ListSystems, OpenModel, ReadRun, Train
 from dgm_studio.core.runs import RunFolder
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.workbench import run_folder
 from dgm_studio.models import registry
+from dgm_studio.training.evaluate import evaluate
 from dgm_studio.training.loop import Session
 
 if TYPE_CHECKING:
@@ -75,11 +79,42 @@ def read_run(bench: Workbench, asked: ReadRun) -> Iterator[Update]:
     )
 
 
+@answers(ExportMetrics)
+def export_metrics(bench: Workbench, asked: ExportMetrics) -> Iterator[Update]:
+    """Write a run's curves for other tools."""
+    folder = RunFolder(run_folder(asked.run))
+    about = folder.read()
+    yield Progress(0, 2, "Reading the curves")
+    history = read_history(folder.metrics_file)
+    yield Progress(1, 2, "Writing them")
+    path = Path(asked.path).expanduser()
+    try:
+        if asked.kind == "csv":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_csv(path, history)
+        elif asked.kind == "events":
+            created = _seconds(str(about.get("created", "")))
+            path.mkdir(parents=True, exist_ok=True)
+            path = path / f"events.out.tfevents.{created:.0f}.{folder.path.name}"
+            write_events(path, history, created)
+        else:
+            raise Problem(f"Curves cannot be written as {asked.kind!r}.", "Choose csv or events.")
+    except OSError as error:
+        raise Problem(f"{path} cannot be written ({error.strerror or error}).", "Choose another place.") from error
+    yield Result(str(path))
+
+
+def _seconds(created: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time, 0 when it is none."""
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except ValueError:
+        return 0.0
+
+
 @answers(Evaluate)
 def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
     """Figures of a model on a part of its data."""
-    from dgm_studio.training.evaluate import evaluate
-
     model = bench.model(asked.model)
     part = (yield from bench.dataset(model.card.data)).split(asked.split)
     yield from evaluate(model.module, part, asked)

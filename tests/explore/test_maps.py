@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_studio.core.requests import DecodeLatent, DecodeTiles, DrawDensity
+from dgm_studio.core.requests import DecodeLatent, DecodeTiles, DrawDensity, DrawMap
 from dgm_studio.core.updates import Frame, Problem
 from dgm_studio.data import registry
 from dgm_studio.explore.contours import Grid, contour, mass_level
@@ -110,3 +110,12 @@ def test_mass_levels_of_a_uniform_mixture_match_a_fine_sum() -> None:
     level = mass_level(Grid(axis, axis, log_p), 0.5)
     inside = np.exp(log_p)[log_p > level].sum() / np.exp(log_p).sum()
     assert inside == pytest.approx(0.5, abs=0.005)
+
+
+def test_the_exported_map_is_the_plane_cell_by_cell_with_v_upwards(bench: Workbench) -> None:
+    asked = DrawMap("linear", (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), -2, 2, -1, 1, columns=8)
+    frames = [u.data for u in bench.answer(asked) if isinstance(u, Frame)]
+    data = frames[-1]
+    assert (data["rows"], data["columns"], data["picture"].shape) == (4, 8, (32, 64))
+    corner = frame(bench.answer(DecodeLatent("linear", (-1.75, 0.75))), "decoded")["picture"]
+    assert np.abs(data["picture"][:8, :8].astype(int) - corner).max() <= 1

@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgm_studio.core.requests import DecodeLatent, EditRun, Evaluate, OpenModel, ReadRun, SamplePrior, Train
+from dgm_studio.core.requests import (
+    DecodeLatent,
+    EditRun,
+    Evaluate,
+    ExportMetrics,
+    OpenModel,
+    ReadRun,
+    SamplePrior,
+    Train,
+)
 from dgm_studio.core.updates import Metrics, Problem, Result
 from dgm_studio.explore.workbench import Workbench
 from dgm_studio.models import registry
@@ -93,3 +102,15 @@ def test_an_evaluation_gives_metrics_with_their_estimator(bench: Workbench) -> N
 def test_a_run_that_is_not_there_is_a_problem(bench: Workbench) -> None:
     with pytest.raises(Problem):
         list(bench.answer(ReadRun("/no/such/run")))
+
+
+def test_curves_are_written_as_a_table_and_as_events(bench: Workbench, tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, steps=10)
+    list(bench.answer(asked))
+    table = Path(result(bench.answer(ExportMetrics(asked.run, str(tmp_path / "curves.csv")))))
+    header, *rows = table.read_text().splitlines()
+    assert "train/loss" in header.split(",") and len(rows) >= 10
+    events = Path(result(bench.answer(ExportMetrics(asked.run, str(tmp_path / "board"), "events"))))
+    assert "tfevents" in events.name and b"brain.Event:2" in events.read_bytes()
+    with pytest.raises(Problem, match="cannot be written"):
+        list(bench.answer(ExportMetrics(asked.run, str(tmp_path / "pdf"), "pdf")))
