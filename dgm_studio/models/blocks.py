@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -149,11 +150,13 @@ class ConvDecoder(nn.Module):
             nn.PixelShuffle(2),
         ]
         self.features = nn.Sequential(*layers)
+        # What every picture has at a place (a background, a centred face) costs the convolutions nothing.
+        self.place = nn.Parameter(torch.zeros(shape))
 
     def forward(self, z: Float[Tensor, "n z"]) -> Float[Tensor, "n c h w"]:
         """Parameters for every pixel."""
         y: Tensor = self.features(self.expand(z).unflatten(1, self.coarse))
-        return y[..., : self.shape[1], : self.shape[2]]
+        return y[..., : self.shape[1], : self.shape[2]] + self.place
 
 
 class FlatEncoder(nn.Module):
