@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import DataCard, Metric, ModelCard, SystemCard
 from dgm_studio.gui import theme
-from dgm_studio.gui.shelf import Shelf, digits, figure
+from dgm_studio.gui.shelf import Shelf, digits, figure, metric_name
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.mathview import MathView
@@ -157,7 +157,7 @@ def _about(card: ModelCard) -> list[Row]:
 
 def _metric_row(name: str, metric: Metric) -> Row:
     how = f"{metric.estimator or 'exact'}; {'lower' if metric.lower_is_better else 'higher'} is better"
-    return name.replace("/", " "), f"{figure(metric)} {metric.unit}".strip(), how
+    return metric_name(name), f"{figure(metric)} {metric.unit}".strip(), how
 
 
 def _settings(values: Mapping[str, Any], system: SystemCard | None) -> list[Row]:

@@ -28,9 +28,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from dgm_studio.core.cards import ModelCard
+from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.gui import theme
-from dgm_studio.gui.shelf import digits, headline, metric_words
+from dgm_studio.gui.shelf import digits, headline, metric_words, short_title
 from dgm_studio.gui.thumbs import Thumbnails
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import IconButton
@@ -71,10 +71,10 @@ class Entry:
         if card is None:
             return ""
         if self.share is not None or card.live:
-            return f"{card.title or card.system} · step {card.step:,}"
+            return f"{short_title(card)} · step {card.step:,}"
         if card.parent:
-            return f"{card.title or card.system} · fork"
-        return " · ".join(part for part in (card.title or card.system, card.data) if part)
+            return f"{short_title(card)} · fork at {split_key(card.parent)[1] or 0:,}"
+        return " · ".join(part for part in (short_title(card), card.data) if part)
 
     @property
     def right(self) -> str:

@@ -133,6 +133,8 @@ class Palette(QFrame):
 
     def open(self) -> None:
         """Show everything; typing narrows it down."""
+        if not self.isHidden():
+            return
         self._commands = self._gather()
         self._find(self._field.text())
         self.raise_()

@@ -67,17 +67,34 @@ def headline(card: ModelCard) -> tuple[str, Metric] | None:
     return None if metric is None else (card.headline, metric)
 
 
+_NAMES = {"elbo": "ELBO", "nelbo": "−ELBO", "-elbo": "−ELBO", "kl": "KL", "iwae": "IWAE", "mse": "MSE", "fid": "FID"}
+
+
+def metric_name(name: str) -> str:
+    """The name of a metric in words.
+
+    >>> metric_name("test/nelbo")
+    'test −ELBO'
+    """
+    return " ".join(_NAMES.get(part, part) for part in name.replace("/", " ").replace("_", " ").split())
+
+
+def short_title(card: ModelCard) -> str:
+    """The system in a word or two: its abbreviation where it has one."""
+    return card.system.upper() if 0 < len(card.system) <= 6 else card.title or card.system
+
+
 def metric_words(name: str, metric: Metric) -> str:
     """A metric in full, for tooltips: name, figure, unit, split, estimator."""
     how = f", {metric.estimator}" if metric.estimator else ""
     where = f" on {metric.split}" if metric.split and metric.split not in name else ""
     good = "lower is better" if metric.lower_is_better else "higher is better"
-    return f"{name.replace('/', ' ')} {figure(metric)} {metric.unit}{where}{how} ({good})".replace("  ", " ")
+    return f"{metric_name(name)} {figure(metric)} {metric.unit}{where}{how} ({good})".replace("  ", " ")
 
 
 def identity(card: ModelCard) -> str:
     """A model in one line: system, size, step, headline metric with its uncertainty."""
-    parts = [card.title or card.system.upper()]
+    parts = [short_title(card)]
     if card.latent:
         parts.append(f"{card.latent} latents" if card.latent > 1 else "1 latent")
     if card.step:
@@ -85,5 +102,5 @@ def identity(card: ModelCard) -> str:
     known = headline(card)
     if known is not None:
         name, metric = known
-        parts.append(f"{name.replace('/', ' ')} {figure(metric)} {metric.unit}".strip())
+        parts.append(f"{metric_name(name)} {figure(metric)} {metric.unit}".strip())
     return " · ".join(parts)

@@ -185,12 +185,12 @@ class StatusBar(QFrame):
         row.setSpacing(theme.SPACE[2])
         row.addWidget(self._name)
         row.addWidget(self._line)
-        row.addWidget(self._words, 1)
+        row.addWidget(self._words)
         row.addWidget(self._pause)
         row.addWidget(self._stop)
-        row.addWidget(self._idle, 1)
+        row.addWidget(self._idle)
         row.addWidget(self.queue)
-        row.addStretch(0)
+        row.addStretch(1)
         row.addWidget(self.heads_up)
 
     def _dress(self) -> None:

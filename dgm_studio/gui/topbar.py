@@ -28,6 +28,7 @@ class PaletteField(SearchField):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__("Search checkpoints, runs, data …", parent, shortcut="Ctrl+K")
+        self.textEdited.connect(self.entered)
         theme.changed.connect(self._fit)
         self._fit()
 
@@ -36,6 +37,7 @@ class PaletteField(SearchField):
         steps = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1, Qt.Key.Key_PageDown: 6, Qt.Key.Key_PageUp: -6}
         key = Qt.Key(event.key())
         if key in steps:
+            self.entered.emit()
             self.moved.emit(steps[key])
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.taken.emit()
@@ -45,9 +47,10 @@ class PaletteField(SearchField):
             super().keyPressEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """The list opens."""
+        """The list opens when one came here on purpose; passing through with Tab opens nothing."""
         super().focusInEvent(event)
-        self.entered.emit()
+        if event.reason() in (Qt.FocusReason.MouseFocusReason, Qt.FocusReason.ShortcutFocusReason):
+            self.entered.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """The list closes."""

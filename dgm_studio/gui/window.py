@@ -92,6 +92,7 @@ class StudioWindow(QMainWindow):
         self._timer.start()
         self.centre.show_start()
         self.refresh_library()
+        self.library.view.setFocus()
 
     # -- opening -----------------------------------------------------------------------------------------------------
 

@@ -96,10 +96,14 @@ def answer(asked: Any) -> Iterator[Update]:
     if isinstance(asked, requests.ShowThumbnail):
         yield Frame("thumbnail", {"picture": blob(1, len(asked.model))[0]})
     elif isinstance(asked, requests.SamplePrior):
-        yield Frame("samples", {"pictures": blob(asked.count, asked.seed), "z": np.zeros((asked.count, 16), np.float32)})
+        yield Frame(
+            "samples", {"pictures": blob(asked.count, asked.seed), "z": np.zeros((asked.count, 16), np.float32)}
+        )
     elif isinstance(asked, requests.Reconstruct):
         pictures, bound = blob(asked.count), np.linspace(-90, -120, asked.count)
-        yield Frame("reconstructions", {"originals": pictures, "pictures": pictures, "bound": bound, "labels": ["5"] * 24})
+        yield Frame(
+            "reconstructions", {"originals": pictures, "pictures": pictures, "bound": bound, "labels": ["5"] * 24}
+        )
     elif isinstance(asked, requests.OpenModel):
         raise Problem(f"{Path(asked.model).name} is not a checkpoint.", "Choose another file.")
     elif isinstance(asked, requests.OpenData):

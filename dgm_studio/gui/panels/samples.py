@@ -320,7 +320,7 @@ class ReconstructPanel(GridPanel):
             self.show_items(data)
         bound = data.get("bound")
         self._mean.setText(f"mean bound {float(np.mean(bound)):.1f} nats" if bound is not None and len(bound) else "")
-        self.choose(-1)
+        self.choose(0)
 
     def choose(self, index: int) -> None:
         """Show a pair large, with their difference."""
