@@ -24,7 +24,7 @@ from dgm_studio.gui.panels.latent_plane import Space, title
 from dgm_studio.gui.panels.latent_posterior import POSTERIOR, Encoding
 from dgm_studio.gui.panels.latent_scene import DECODED, NEIGHBOURS, Scene
 from dgm_studio.gui.panels.latent_sliders import MOST_SEED
-from dgm_studio.gui.panels.latent_state import Anchor, LatentState, Overlays, as_tuple
+from dgm_studio.gui.panels.latent_state import MODES, TABS, Anchor, LatentState, Overlays, as_tuple
 from dgm_studio.gui.panels.latent_strips import TOPIC as STRIPS
 from dgm_studio.gui.panels.latent_tiles import TOPIC as TILES
 from dgm_studio.gui.panels.latent_travel import PATH, SAMPLE, Travel
@@ -32,7 +32,7 @@ from dgm_studio.gui.panels.spec import Ask, Panel
 
 LATENTS, RANDOM = "latents", "random"
 RAIL = 330
-NARROW = 820  # the panel's share of a window of 1,100 pixels
+NARROW = 830  # the panel's share of a window of 1,100 pixels
 SNAPSHOT_MS = 120  # the time machine passes many snapshots: describe the one it rests on
 MAP_COLUMNS = 15
 
@@ -53,7 +53,7 @@ class LatentPanel(Panel):
         self.scene = Scene(card, ask, self._content)
         self.travel = Travel(self.scene)
         self.encoding = Encoding(self.scene)
-        self._described = False
+        self._described, self._restored = False, False
         self._random: tuple[float, ...] = ()
         self._describe_soon = QTimer(self, singleShot=True, interval=SNAPSHOT_MS)
         self._describe_soon.timeout.connect(self._describe)
@@ -98,7 +98,8 @@ class LatentPanel(Panel):
     def _arrange(self) -> None:
         """The rail beside the canvas, or under it where there is little room."""
         look = theme.current()
-        beside = self.width() >= look.px(NARROW)
+        needed = self.scene.map.minimumSizeHint().width() + look.px(RAIL) + theme.SPACE[2]
+        beside = self.width() >= max(look.px(NARROW), needed)
         directions = QBoxLayout.Direction
         self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
         self.scene.map.setMinimumHeight(0 if beside else look.px(480))
@@ -197,7 +198,7 @@ class LatentPanel(Panel):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take on a state and ask again."""
         scene = self.scene
-        before = scene.state
+        before, self._restored = scene.state, True
         scene.state = scene.state.taking(state)
         scene.bar.transport.stop()
         scene.turn(force=True)
@@ -270,6 +271,8 @@ class LatentPanel(Panel):
         scene.show_space(space)
         if first:
             scene.map.show_view(scene.state.view)
+            if not self._restored and len(space.points):
+                scene.move_to(space.points[0])  # an example shows more than the blurred middle of the space
             if not scene.state.anchors and space.known:
                 self.travel.first()
             elif scene.state.anchors:
@@ -387,7 +390,9 @@ class LatentPanel(Panel):
 
     def _on_mode(self, mode: str) -> None:
         scene = self.scene
-        if scene.set(mode=mode, axes=scene.axes_of(mode)):
+        if scene.state.strips:
+            self._on_tab(TABS[MODES.index(mode)])
+        elif scene.set(mode=mode, axes=scene.axes_of(mode)):
             self._turn_to("Choose axes")
 
     def _on_axes(self, across: str, up: str) -> None:
@@ -554,5 +559,4 @@ def _bare_scroll(inner: QWidget, parent: QWidget) -> QScrollArea:
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.core.updates import Failed
 from dgm_studio.gui import theme
+from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import IconButton
 from dgm_studio.gui.widgets.labels import label
@@ -44,15 +45,13 @@ class DecodedCard(Card):
         self.export = IconButton("export", "Export this picture", self, bare=True)
         self.view = PictureView("Decoded picture", self, smooth=True)
         self.frame = StateFrame(self.view, self)
-        self.figures = label("", "secondary", self, wrap=True)
-        self.neighbours_title = label("Nearest training examples", "caption", self)
+        self.figures = WrappedLabel("secondary", self, lines=2)
         self.neighbours = _Strip("Nearest training examples", self)
         self.add_right(self.milliseconds)
         self.add_right(self.export)
         self.add(self.frame, 1)
-        for widget in (self.figures, self.neighbours_title, self.neighbours):
+        for widget in (self.figures, self.neighbours):
             self.add(widget)
-        self.figures.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
         self.show_neighbours(None)
         self.frame.acted.connect(self.retried)
         self.export.clicked.connect(self.export_wanted)
@@ -86,7 +85,6 @@ class DecodedCard(Card):
         """Show a Frame "neighbours", None while there is none."""
         there = data is not None
         self.neighbours.setVisible(there)
-        self.neighbours_title.setVisible(there)
         self._near = ""
         if data is not None:
             self._take_neighbours(data)
@@ -99,7 +97,6 @@ class DecodedCard(Card):
     def refuse_neighbours(self, failed: Failed) -> None:
         """Say why there are none."""
         self.neighbours.hide()
-        self.neighbours_title.hide()
         self._near = f"No neighbours: {failed.sentence}"
         self._write()
 
@@ -120,7 +117,7 @@ class DecodedCard(Card):
         hint = "Root mean square of the pixel differences, pixels from 0 to 1."
         if np.isfinite(baseline) and len(distances):
             copied = distances[0] < COPY_SHARE * baseline
-            self._near += f" (test pictures: {baseline:.3f})" + (", a near copy" if copied else "")
+            self._near += ", a near copy" if copied else f", test pictures {baseline:.3f}"
             hint += f" Half of the test pictures lie within {baseline:.3f} of a training picture."
         named = [f"{i}: {words}" if words else str(i) for i, words in zip(self._indices, labels, strict=False)]
         self.figures.setToolTip(hint)
@@ -135,10 +132,8 @@ class DecodedCard(Card):
             self.neighbour_chosen.emit(self._indices[place])
 
     def _fit(self) -> None:
-        self.frame.setMinimumHeight(theme.current().px(120))
-        self.frame.setMaximumHeight(theme.current().px(240))
-        # two lines always, so that nothing under them jumps while figures come and go
-        self.figures.setMinimumHeight(2 * self.figures.fontMetrics().lineSpacing() + 2)
+        self.frame.setMinimumHeight(theme.current().px(140))
+        self.frame.setMaximumHeight(theme.current().px(280))
 
 
 class _Strip(PictureGrid):
@@ -150,11 +145,11 @@ class _Strip(PictureGrid):
 
     def sizeHint(self) -> QSize:
         """One row of thumbnails and their captions."""
-        return QSize(240, theme.current().px(64))
+        return QSize(240, theme.current().px(60))
 
     def minimumSizeHint(self) -> QSize:
         """The same height."""
-        return QSize(120, theme.current().px(64))
+        return QSize(120, theme.current().px(60))
 
 
 def _nats(words: str, value: float) -> str:

@@ -12,10 +12,11 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QHBoxLayout, QSize
 
 from dgm_studio.core.cards import Modality
 from dgm_studio.gui import theme
+from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.drawcanvas import DrawCanvas
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
-from dgm_studio.gui.widgets.labels import ElidedLabel, label
+from dgm_studio.gui.widgets.labels import ElidedLabel
 from dgm_studio.gui.widgets.painting import Picture
 from dgm_studio.gui.widgets.pictureview import PictureView
 
@@ -110,7 +111,7 @@ class EncodeCard(Card):
     clear_wanted = Signal()
 
     def __init__(self, modality: Modality, parent: QWidget | None = None) -> None:
-        super().__init__("Encode", parent)
+        super().__init__("", parent)
         self._shape = modality.shape
         self._popover: DrawPopover | None = None
         self.setAcceptDrops(True)
@@ -125,10 +126,10 @@ class EncodeCard(Card):
         self.open = IconButton("open", "Encode a picture file", self)
         self.original = PictureView("Encoded picture", self, smooth=True)
         self.rebuilt = PictureView("Its reconstruction", self, smooth=True)
-        self.figures = label("", "secondary", self, wrap=True)
+        self.figures = WrappedLabel("secondary", self, lines=2)
         self.whose = ElidedLabel("", "secondary", self)
         self.back = Button("Go to its mean", self)
-        self.clear = IconButton("close", "Forget the encoded picture", self, bare=True)
+        self.clear = Button("Forget it", self)
         self._busy = False
         self._lay_out()
         self._connect()
@@ -138,7 +139,7 @@ class EncodeCard(Card):
         row = QHBoxLayout()
         row.setSpacing(theme.SPACE[1])
         self.draw.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        for widget in (self.draw, self.number, self.random, self.open):
+        for widget in (self.draw, self.random, self.open):
             row.addWidget(widget)
         self.body.addLayout(row)
         self._shown = QWidget(self)
@@ -158,12 +159,14 @@ class EncodeCard(Card):
         self._actions = QWidget(self)
         actions = QHBoxLayout(self._actions)
         actions.setContentsMargins(0, 0, 0, 0)
+        actions.setSpacing(theme.SPACE[1])
         actions.addWidget(self.back)
+        actions.addWidget(self.clear)
         actions.addStretch(1)
+        actions.addWidget(self.number)
         self.add(self._shown)
         self.add(self._actions)
-        self.add_right(self.clear)
-        self.error = label("", "bad", self, wrap=True)
+        self.error = WrappedLabel("bad", self)
         self.error.hide()
         self.add(self.error)
 
@@ -179,8 +182,8 @@ class EncodeCard(Card):
 
     def show_examples(self, count: int) -> None:
         """How many validation examples there are to choose from."""
-        self.number.setVisible(count > 0)
-        self.random.setVisible(count > 0)
+        for widget in (self.number, self.random):
+            widget.setVisible(count > 0)
         self._busy = True
         self.number.setMaximum(max(0, count - 1))
         self._busy = False

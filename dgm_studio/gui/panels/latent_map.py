@@ -15,11 +15,11 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.latent_legend import Legend, Line
 from dgm_studio.gui.panels.latent_overlays import MapOverlays
 from dgm_studio.gui.panels.latent_plane import Plane, Rect, Space, home, title
-from dgm_studio.gui.panels.latent_state import MODES, LatentState, Overlays, as_tuple
+from dgm_studio.gui.panels.latent_room import FlowBox
+from dgm_studio.gui.panels.latent_state import MODES, TABS, LatentState, Overlays, as_tuple
 from dgm_studio.gui.panels.latent_tiles import TileFeed, rect_of
 from dgm_studio.gui.panels.spec import Ask
 from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.flow import FlowLayout
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
 from dgm_studio.gui.widgets.plane import PlaneView
@@ -30,8 +30,10 @@ DENSITY = "density"
 SETTLE_MS = 450  # after the last zoom or pan: one undo step for the whole movement
 POINT_PIXELS = 6.0
 STEP_PIXELS = 8.0
-CONTOUR_REACH = 1.6  # contours are drawn on the home square enlarged so much
+CONTOUR_MARGIN = 0.3  # contours reach beyond what is in sight by so much of it to each side
+CONTOUR_COARSE = 3.0  # contours drawn for a view so many times wider look like polygons
 CONTOUR_COLUMNS = 96
+BY_HAND = (QEvent.Type.Wheel, QEvent.Type.MouseMove, QEvent.Type.KeyPress)
 ARROWS = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, 1), Qt.Key.Key_Down: (0, -1)}
 SEGMENTS = ("KL-sorted", "PCA", "Labels")
 
@@ -77,7 +79,8 @@ class MapCard(Card):
         self._space: Space | None = None
         self._model, self._step = "", 0
         self._categories: dict[str, tuple[str, ...]] = {}
-        self._moving = False
+        self._by_hand = False
+        self._contoured = QRectF()
         self.view = PlaneView("Decoded map", self)
         self.frame = StateFrame(self.view, self)
         self.feed = TileFeed(self.view, ask)
@@ -122,18 +125,20 @@ class MapCard(Card):
             switch = QCheckBox(name, self)
             switch.setAccessibleName(name)
             switch.setToolTip(hints[key])
+            switch.setMinimumHeight(theme.current().px(28))
             self.switches[key] = switch
-        self.fit = Button("Show all", self, icon="fit")
-        self.export = Button("Export the map", self, icon="export")
+        self.fit = Button("Fit", self, icon="fit")
+        self.export = Button("Export", self, icon="export")
+        self.fit.setToolTip("Show all of the data")
+        self.export.setToolTip("Export the part of the map that is in sight as a picture")
 
     def _lay_out(self) -> None:
-        self.fold = QWidget(self)
-        flow = FlowLayout(self.fold, gap=theme.SPACE[1])
+        self.fold = FlowBox(self, gap=theme.SPACE[1])
         self.colour_pair = _pair("Colours", self.colours, self.fold)
         for pair in (_pair("Right", self.across, self.fold), _pair("Up", self.up, self.fold), self.colour_pair):
-            flow.addWidget(pair)
+            self.fold.add(pair)
         for widget in (*self.switches.values(), self.fit, self.export):
-            flow.addWidget(widget)
+            self.fold.add(widget)
         self.fold.hide()
         self._pages = QWidget(self)
         self.stack = QStackedLayout(self._pages)
@@ -214,23 +219,23 @@ class MapCard(Card):
 
     def show_view(self, rect: Rect | None) -> None:
         """Look at a part of the plane; None shows everything."""
-        self._moving = True
         if rect is None:
             self.view.fit()
         else:
             left, right, bottom, top = rect
             self.view.show_rect(QRectF(left, bottom, right - left, top - bottom))
-        self._moving = False
 
     def show_all(self) -> None:
         """Everything, as one movement by hand."""
+        self._by_hand = True
         self.view.fit()
 
     def show_controls(self, state: LatentState) -> None:
         """Set every control to a state, without signals."""
-        words = SEGMENTS if state.mode in MODES else (*SEGMENTS, "Own axes")
-        self.modes.set_words(words)
-        self.modes.set_index(MODES.index(state.mode) if state.mode in MODES else len(MODES))
+        named = state.strips or state.mode in MODES
+        self.modes.set_words(SEGMENTS if named else (*SEGMENTS, "Own axes"))
+        place = TABS.index(state.tab) if state.strips else MODES.index(state.mode) if named else len(MODES)
+        self.modes.set_index(place)
         for box, key in ((self.across, state.axes[0]), (self.up, state.axes[1])):
             box.setCurrentIndex(max(0, box.findData(key)))
         for name, switch in self.switches.items():
@@ -259,11 +264,12 @@ class MapCard(Card):
         """Contours of the plane in hand."""
         if self.plane is None or self._space is None:
             return
-        left, right, bottom, top = home(self._space, self.plane)
-        x, y, half = (left + right) / 2, (bottom + top) / 2, CONTOUR_REACH * (right - left) / 2
+        shown = self.view.shown()
+        dx, dy = CONTOUR_MARGIN * shown.width(), CONTOUR_MARGIN * shown.height()
+        self._contoured = shown.adjusted(-dx, -dy, dx, dy)
         plane = self.plane
         vectors = (as_tuple(plane.origin), as_tuple(plane.u), as_tuple(plane.v))
-        corners = (x - half, x + half, y - half, y + half)
+        corners = rect_of(self._contoured)
         self._ask(DENSITY, DrawDensity(self._model, *vectors, *corners, columns=CONTOUR_COLUMNS))
 
     def receive_tile(self, update: Update, ticket: Ticket) -> None:
@@ -286,7 +292,11 @@ class MapCard(Card):
     # -- by hand -------------------------------------------------------------------------------------------------------
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrows move z rather than the ground; Ctrl with arrows moves the ground."""
+        """Arrows move z rather than the ground; Ctrl with arrows moves the ground. Notes what the hand does."""
+        if watched is self.view and event.type() in BY_HAND:
+            self._by_hand = True
+        if watched is self.view and event.type() == QEvent.Type.Resize:
+            self._by_hand = False
         if watched is self.view and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             step = ARROWS.get(Qt.Key(event.key()))
             held = event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
@@ -319,8 +329,13 @@ class MapCard(Card):
         self.more_toggled.emit(on)
 
     def _on_view(self) -> None:
-        if not self._moving:
+        if self._by_hand:
             self._settled.start()
+        self._by_hand = False
+        shown = self.view.shown()
+        coarse = self._contoured.width() > CONTOUR_COARSE * shown.width() * (1 + 2 * CONTOUR_MARGIN)
+        if coarse or not self._contoured.contains(shown):
+            self._density_soon.start()
 
     def _on_click(self, x: float, y: float) -> None:
         self.pointed.emit(x, y, self._point_at(x, y))

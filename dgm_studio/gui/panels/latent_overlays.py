@@ -159,7 +159,7 @@ class MapOverlays:
                 handles[letter] = Handle(float(x), float(y), letter)
             if self._path is not None and 0 <= self._frame < len(self._path):
                 x, y = plane.project(self._path[self._frame])
-                handles[FRAME] = Handle(float(x), float(y), "", movable=False)
+                handles[FRAME] = Handle(float(x), float(y), str(self._frame + 1), movable=False)
         if self._z is not None:
             x, y = plane.project(self._z)
             ellipse = self.ellipse()

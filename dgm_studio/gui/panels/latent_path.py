@@ -13,13 +13,12 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.latent_pathplot import PathPlot
 from dgm_studio.gui.panels.latent_state import KINDS, LETTERS, MOST_ANCHORS, Anchor, LatentState
 from dgm_studio.gui.widgets.filmstrip import FilmStrip
-from dgm_studio.gui.widgets.flow import FlowLayout
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel
 from dgm_studio.gui.widgets.progressline import ProgressLine
 from dgm_studio.gui.widgets.transport import Transport
 
-NARROWEST_STRIP = 260  # logical pixels before scaling; with less, the strip gets a line of its own
+NARROWEST_STRIP = 500  # logical pixels before scaling; with less, the strip gets a line of its own
 HINTS = {
     "linear": "Straight in the latent space",
     "spherical": "Along great circles: keeps the distance from the origin that the prior expects",
@@ -59,6 +58,7 @@ class PathBar(QWidget):
         self.figures = IconButton("curves", "Figures along the path: length and log densities", self, on_icon="curves")
         self.plot = PathPlot(self)
         self.words = ElidedLabel("", "secondary", self)
+        self.told = ElidedLabel("", "secondary", self)
         self.start = Button("Join two examples", self, icon="film")
         self.line = ProgressLine("Path", self, token="accent", height=2)
         self._make_menus()
@@ -95,9 +95,12 @@ class PathBar(QWidget):
         inner.addWidget(self.start)
         self._pages.addWidget(empty)
         self._controls = QWidget(self)
-        controls = FlowLayout(self._controls, gap=theme.SPACE[1])
-        for widget in (self.anchors, self.kind, self.transport, self.figures):
+        controls = QHBoxLayout(self._controls)
+        controls.setContentsMargins(0, 0, 0, 0)
+        controls.setSpacing(theme.SPACE[1])
+        for widget in (self.transport, self.anchors, self.kind, self.figures):
             controls.addWidget(widget)
+        controls.insertWidget(1, self.told, 1)
         self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(theme.SPACE[1])
@@ -125,7 +128,9 @@ class PathBar(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Where there is little room the controls go under the strip."""
         super().resizeEvent(event)
-        beside = self.width() >= self._controls.sizeHint().width() + theme.current().px(NARROWEST_STRIP)
+        needed = sum(w.sizeHint().width() for w in (self.anchors, self.kind, self.transport, self.figures))
+        beside = self.width() >= needed + 4 * theme.SPACE[1] + theme.current().px(NARROWEST_STRIP)
+        self.told.setVisible(not beside)
         directions = QBoxLayout.Direction
         self._row.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
 
@@ -159,7 +164,7 @@ class PathBar(QWidget):
         self.transport.set_count(0 if frames is None else len(frames))
         self.transport.setEnabled(frames is not None)
         self.plot.set_path(data)
-        self.strip.setToolTip(self.plot.summary())
+        self.told.setText(self.plot.summary())
         if data is not None:
             self._pages.setCurrentIndex(0)
         if data is None or data.get("settled", True):
@@ -173,6 +178,8 @@ class PathBar(QWidget):
 
     def show_waiting(self) -> None:
         """A path is being worked out."""
+        if not self.strip.count():
+            self.show_message("Working out the path")
         self.line.set_share(None)
         self.line.show()
 

@@ -58,7 +58,7 @@ class PathPlot(QWidget):
         """The figures in words."""
         if len(self._length) < 2:
             return ""
-        parts = [f"length {self._length[-1]:.3g} (RMS pixel change)"]
+        parts = [f"length {self._length[-1]:.3g} RMS"]
         parts += [f"{words} {low(v)} to {high(v)} nats" for words, _, v in self._rows]
         return " · ".join(parts)
 
@@ -105,9 +105,7 @@ class PathPlot(QWidget):
             x = self._x(self._frame, area)
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
 
-    def _paint_row(
-        self, painter: QPainter, area: QRectF, row: int, words: str, dashed: bool, values: Doubles
-    ) -> None:
+    def _paint_row(self, painter: QPainter, area: QRectF, row: int, words: str, dashed: bool, values: Doubles) -> None:
         look = theme.current()
         token = "accent" if dashed else "text"
         pen = QPen(look.colour(token), 1.5)

@@ -11,10 +11,10 @@ from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QSpinBox, Q
 
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.latent_plane import Doubles, Space, title, unlocked
+from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.panels.latent_state import TABS, LatentState
 from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.fold import Fold
-from dgm_studio.gui.widgets.iconbutton import Button
+from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.latentslider import LatentSlider
 from dgm_studio.gui.widgets.segmented import SegmentedControl
@@ -61,7 +61,7 @@ class SlidersCard(Card):
         self.summary = label("", "secondary", self)
         self.add_right(self.summary)
         self.tabs = SegmentedControl(WORDS, "Directions of the sliders", self)
-        self.empty = label("", "secondary", self, wrap=True)
+        self.empty = WrappedLabel("secondary", self)
         self._list = QWidget(self)
         self._list.setObjectName("scrolled")
         self._column = QVBoxLayout(self._list)
@@ -80,7 +80,13 @@ class SlidersCard(Card):
         self._connect()
 
     def _make_more(self) -> None:
-        self.more = Fold("More", self)
+        self.unfold = IconButton("more", "More: truncation and seed of random latents", self, on_icon="more", bare=True)
+        self.add_right(self.unfold)
+        self.more = QWidget(self)
+        self.more.hide()
+        inner = QVBoxLayout(self.more)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(theme.SPACE[0])
         self.truncation = ValueSlider("Truncation", 0.0, 2.0, 1.0, self.more)
         self.truncation.setToolTip("Scale of the prior's spread for random latents; 1 is the prior itself")
         self.seed = QSpinBox(self.more)
@@ -94,8 +100,8 @@ class SlidersCard(Card):
         row.addWidget(label("Seed", "secondary", seeds))
         row.addWidget(self.seed)
         row.addStretch(1)
-        self.more.body.addWidget(self.truncation)
-        self.more.body.addWidget(seeds)
+        inner.addWidget(self.truncation)
+        inner.addWidget(seeds)
 
     def _lay_out(self) -> None:
         buttons = QWidget(self)
@@ -113,6 +119,7 @@ class SlidersCard(Card):
 
     def _connect(self) -> None:
         self.tabs.chosen.connect(self._on_tab)
+        self.unfold.toggled.connect(self.more.setVisible)
         self.reset.clicked.connect(self.reset_wanted)
         self.random.clicked.connect(self.random_wanted)
         self.bookmark.clicked.connect(self.bookmark_wanted)
@@ -130,7 +137,7 @@ class SlidersCard(Card):
         self.summary.setText(active)
         self.summary.setToolTip("Latents, and those the model uses (KL or variance of the means above 0.01)")
         self.random.setVisible(samples)
-        self.more.setVisible(samples)
+        self.unfold.setVisible(samples)
         self.tabs.setVisible(space.known)
         if not same:
             self._tab = ""
@@ -258,7 +265,7 @@ class _Rows(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Sliders")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
     def sizeHint(self) -> QSize:
         """All rows."""

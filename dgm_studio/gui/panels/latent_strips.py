@@ -42,6 +42,7 @@ class StripsView(QWidget):
         self._values: Doubles = np.zeros(0)
         self._asked: TraverseLatents | None = None
         self.grid = _Rows("Film strips", self)
+        self.grid.setObjectName("scrolled")
         self._area = QScrollArea(self)
         self._area.setWidgetResizable(True)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
