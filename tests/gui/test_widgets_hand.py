@@ -21,6 +21,7 @@ from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.slidertrack import SliderTrack
 from dgm_studio.gui.widgets.transport import Transport
 from dgm_studio.gui.widgets.valueslider import ValueSlider
+from tests.gui.hand import drag
 
 Adopt = Callable[[QWidget], QWidget]
 LEFT = Qt.MouseButton.LeftButton
@@ -77,7 +78,7 @@ def test_dragging_a_latent_moves_on_every_mouse_move_inside_one_gesture(show: An
     middle = track.rect().center()
     QTest.mousePress(track, LEFT, pos=middle)
     for step in range(1, 21):
-        QTest.mouseMove(track, middle + QPoint(step, 0))
+        drag(track, middle + QPoint(step, 0))
     QTest.mouseRelease(track, LEFT, pos=middle + QPoint(20, 0))
     kinds = [kind for kind, _ in story]
     values = [value for kind, value in story if kind == "moved"]
@@ -158,7 +159,7 @@ def test_a_whole_number_slider_gives_only_whole_numbers(show: Any) -> None:
     track = slider.findChild(SliderTrack)
     QTest.mousePress(track, LEFT, pos=track.rect().center())
     for step in range(30):
-        QTest.mouseMove(track, track.rect().center() + QPoint(step, 0))
+        drag(track, track.rect().center() + QPoint(step, 0))
     QTest.mouseRelease(track, LEFT)
     assert len(set(values)) > 3 and all(value == round(value) for value in values)
 
@@ -207,7 +208,7 @@ def test_scrubbing_a_strip_tells_every_frame_once(show: Any) -> None:
     story = heard(("pressed", strip.pressed), ("at", strip.scrubbed), ("released", strip.released))
     QTest.mousePress(strip, LEFT, pos=QPoint(25, 20))
     for x in range(25, 376):
-        QTest.mouseMove(strip, QPoint(x, 20))
+        drag(strip, QPoint(x, 20))
     QTest.mouseRelease(strip, LEFT, pos=QPoint(375, 20))
     frames = [value for kind, value in story if kind == "at"]
     assert frames == sorted(set(frames)) and strip.index() == 39 and len(frames) >= 38
@@ -241,7 +242,7 @@ def test_drawing_leaves_ink_erasing_takes_it_and_undo_brings_it_back(show: Any) 
     canvas.finished.connect(lambda: ended.append(None))
     QTest.mousePress(canvas, LEFT, pos=QPoint(100, 60))
     for y in range(60, 220, 4):
-        QTest.mouseMove(canvas, QPoint(100, y))
+        drag(canvas, QPoint(100, y))
     QTest.mouseRelease(canvas, LEFT, pos=QPoint(100, 220))
     drawn = canvas.picture()
     assert drawn.shape == (28, 28) and drawn.dtype == np.uint8 and drawn.max() > 200 and len(ended) == 1

@@ -16,6 +16,7 @@ from dgm_studio.gui.widgets.painting import fitted, to_image
 from dgm_studio.gui.widgets.picturegrid import PictureGrid
 from dgm_studio.gui.widgets.pictureview import PictureView
 from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
+from tests.gui.hand import move
 
 Adopt = Callable[[QWidget], QWidget]
 
@@ -190,7 +191,7 @@ def test_a_grid_answers_to_the_mouse_and_the_arrows(adopt: Adopt) -> None:
     hovered: list[int] = []
     grid.clicked.connect(clicked.append)
     grid.hovered.connect(hovered.append)
-    QTest.mouseMove(grid, grid.cell_rect(5).center().toPoint())
+    move(grid, grid.cell_rect(5).center().toPoint())
     QTest.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.cell_rect(5).center().toPoint())
     for key in (Qt.Key.Key_Down, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Return):
         QTest.keyClick(grid, key)
@@ -205,7 +206,7 @@ def test_moving_the_mouse_over_a_grid_does_not_compose_it_again(adopt: Adopt) ->
     grid = grid_of(adopt, 16, 300, 300)
     drawn_at(grid, grid.devicePixelRatioF())
     before = grid._composed().cacheKey()
-    QTest.mouseMove(grid, grid.cell_rect(3).center().toPoint())
+    move(grid, grid.cell_rect(3).center().toPoint())
     drawn_at(grid, grid.devicePixelRatioF())
     assert grid._composed().cacheKey() == before
     theme.use("light")

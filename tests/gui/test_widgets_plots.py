@@ -19,6 +19,7 @@ from dgm_studio.gui.widgets.plane import PlaneView
 from dgm_studio.gui.widgets.planeparts import Ellipse, Handle, Tiles, stamp_points
 from dgm_studio.gui.widgets.planeview import PlaneWindow
 from dgm_studio.gui.widgets.series import MOST_POINTS, Average, Pyramid, Series
+from tests.gui.hand import move
 
 Adopt = Callable[[QWidget], QWidget]
 
@@ -252,7 +253,7 @@ def test_dragging_the_ground_moves_it_and_a_click_is_no_drag(adopt: Adopt) -> No
     before = view.window_shown().to_world(QPointF(100, 100))
     QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=QPoint(100, 100))
     for step in range(1, 51):
-        QTest.mouseMove(view, QPoint(100 + step, 100 + step))
+        move(view, QPoint(100 + step, 100 + step))
     QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(150, 150))
     after = view.window_shown().to_world(QPointF(150, 150))
     assert moved and not clicked
@@ -272,8 +273,8 @@ def test_a_ring_is_dragged_stays_in_its_ellipse_and_answers_to_keys(adopt: Adopt
     view.handle_released.connect(lambda name: marks.append(f"-{name}"))
     start = view.window_shown().to_pixels(0, 0).toPoint()
     QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=start)
-    QTest.mouseMove(view, start + QPoint(20, 0))
-    QTest.mouseMove(view, start + QPoint(190, 0))
+    move(view, start + QPoint(20, 0))
+    move(view, start + QPoint(190, 0))
     QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=start + QPoint(190, 0))
     assert marks == ["+z", "-z"] and 0 < story[0][1] < 1
     assert story[-1] == ("z", pytest.approx(1.0), pytest.approx(0.0))
@@ -319,7 +320,7 @@ def test_a_heat_map_reads_out_what_lies_under_the_mouse(adopt: Adopt) -> None:
                 area.left() + (column + 0.5) * area.width() / 4, area.top() + (row + 0.5) * area.height() / 3
             )
             assert heat.cell_at(place) == (row, column)
-    QTest.mouseMove(heat, QPointF(area.left() + 0.6 * area.width(), area.center().y()).toPoint())
+    move(heat, QPointF(area.left() + 0.6 * area.width(), area.center().y()).toPoint())
     assert heat.readout() == "z01 · step 200 · 6 nats"
     image = heat.grab().toImage()
     ratio = image.width() / heat.width()
