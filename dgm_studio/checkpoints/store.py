@@ -62,18 +62,20 @@ def saving(
     _refuse_infinite({s.name: t for s, t in zip(specs, copies, strict=True)}, "These weights")
     yield
     digest = hashlib.sha256()
-    for chunk in _chunks(copies):
+    for chunk, full in _chunks(copies):
         digest.update(chunk)
-        yield
+        if full:
+            yield
     written = replace(manifest, tensors_sha256=digest.hexdigest())
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = atomic.temporary_for(path)
     try:
         with temporary.open("wb") as file:
             file.write(tensorfile.header_bytes(specs, written.metadata()))
-            for chunk in _chunks(copies):
+            for chunk, full in _chunks(copies):
                 file.write(chunk)
-                yield
+                if full:
+                    yield
             file.flush()
             if durable:
                 os.fsync(file.fileno())
@@ -97,11 +99,16 @@ def save(path: Path, tensors: Mapping[str, Tensor], manifest: Manifest, *, durab
             return written
 
 
-def _chunks(tensors: list[Tensor]) -> Iterator[memoryview]:
+def _chunks(tensors: list[Tensor]) -> Iterator[tuple[memoryview, bool]]:
+    """The bytes in pieces, and whether another `CHUNK` of them is full."""
+    since = 0
     for tensor in tensors:
         raw = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
         for start in range(0, len(raw), CHUNK):
-            yield raw[start : start + CHUNK]
+            piece = raw[start : start + CHUNK]
+            since += len(piece)
+            yield piece, since >= CHUNK
+            since %= CHUNK
 
 
 def _read_back(path: Path, written: Manifest) -> None:

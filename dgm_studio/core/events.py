@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def write_csv(path: Path, history: History) -> None:
         OSError: The disk is full or not writable.
     """
     names = sorted(history.curves)
-    rows: dict[int, dict[str, float | None]] = {}
+    rows: dict[int, dict[str, float]] = {}
     times: dict[int, float] = {}
     for name in names:
         curve = history.curves[name]
@@ -141,6 +142,6 @@ def write_csv(path: Path, history: History) -> None:
     table.writerow(["step", "seconds", *names])
     for step in sorted(rows):
         found = rows[step]
-        cells = [repr(v) if (v := found.get(name)) is not None else "" for name in names]
+        cells = [repr(v) if (v := found.get(name, math.nan)) == v else "" for name in names]
         table.writerow([step, times[step], *cells])
     atomic.write_atomic(path, text.getvalue().encode())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,13 @@ import numpy.typing as npt
 
 CHUNK = 4 * 2**20  # bytes parsed at once: one call of the parser for thousands of lines
 LONGEST_WAIT = 1000  # lines kept in memory at most before they are handed to the system
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_ENCODE = json.JSONEncoder(allow_nan=False).encode  # json.dumps would make a new encoder for every line
 
 
 class Journal:
@@ -39,11 +47,9 @@ class Journal:
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line; on disk after the next `flush`, at the latest after `LONGEST_WAIT` lines."""
         try:
-            text = json.dumps(line, allow_nan=False)
+            text = _ENCODE(line)
         except ValueError:
-            text = json.dumps(
-                {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-            )
+            text = _ENCODE({k: _finite(v) for k, v in line.items()})
         self._waiting.append(text)
         if len(self._waiting) % LONGEST_WAIT == 0:
             self.flush()
@@ -73,11 +79,14 @@ class Journal:
 
 @dataclass
 class Curve:
-    """One figure over the steps: parallel lists, steps rising."""
+    """One figure over the steps: parallel columns, steps rising; NaN where it was not finite.
 
-    step: list[int] = field(default_factory=list)
-    value: list[float | None] = field(default_factory=list)
-    time: list[float] = field(default_factory=list)
+    Plain arrays rather than lists: a million points then are nothing that the garbage collector has to walk through.
+    """
+
+    step: array[int] = field(default_factory=lambda: array("q"))
+    value: array[float] = field(default_factory=lambda: array("d"))
+    time: array[float] = field(default_factory=lambda: array("d"))
 
     def cut(self, step: int) -> None:
         """Forget everything after a step."""
@@ -87,9 +96,9 @@ class Curve:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """As {"step": int64 [N], "value": float64 [N] (NaN where it was not finite), "time": float64 [N]}."""
         return {
-            "step": np.asarray(self.step, np.int64),
-            "value": np.asarray(self.value, np.float64),
-            "time": np.asarray(self.time, np.float64),
+            "step": np.array(self.step, np.int64),
+            "value": np.array(self.value, np.float64),
+            "time": np.array(self.time, np.float64),
         }
 
 
@@ -117,8 +126,7 @@ class History:
 
     def values(self, name: str) -> list[float]:
         """The values of one figure, those that were not finite as NaN."""
-        found = self.curves.get(name, Curve()).value
-        return [math.nan if v is None else v for v in found]
+        return self.curves.get(name, Curve()).value.tolist()
 
     def kl(self) -> dict[str, Any]:
         """The heat map: {"step": int64 [N], "rows": float32 [N, Z]}; of the last row's length."""
@@ -165,7 +173,7 @@ def _take(history: History, names: Sequence[str], rows: list[dict[str, Any]]) ->
         for name, values in columns.items():
             curve = history.curves.setdefault(name, Curve())
             curve.step.extend(steps)
-            curve.value.extend(values)
+            curve.value.extend(math.nan if v is None else v for v in values)
             curve.time.extend(times)
 
 

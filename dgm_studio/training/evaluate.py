@@ -23,7 +23,7 @@ from dgm_studio.core.requests import Evaluate
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data.dataset import Part
 from dgm_studio.models.capabilities import Encodes, Scores
-from dgm_studio.training.looking import Sums, loss_terms
+from dgm_studio.training.looking import Sums, fetch, loss_terms
 from dgm_studio.training.order import derived_seed
 
 EXAMPLES = 8  # at once; with DRAWS of each they are one slice of at most 50 ms. Fixed, never timed: figures repeat
@@ -55,7 +55,7 @@ def evaluate(model: nn.Module, part: Part, request: Evaluate) -> Iterator[Update
     terms, bounds, means = Sums(), Sums(), Sums()
     device = next(model.parameters()).device
     for number, block in enumerate(indices.split(EXAMPLES)):
-        x = part.batch(block.to(part.x.device)).to(device)
+        x = fetch(part, block, device)
         _look(model, x, _generator(device, request.seed, "terms", number), terms, means)
         done += 1
         yield Progress(done, total, "Evaluating")

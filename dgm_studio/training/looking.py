@@ -66,9 +66,14 @@ def validating(
     sums = Sums()
     for indices in torch.arange(min(count, len(part))).split(size):
         with torch.no_grad():
-            sums.add(loss_terms(model, part.batch(indices.to(device)), generator, step))
+            sums.add(loss_terms(model, fetch(part, indices, device), generator, step))
         yield
     return sums
+
+
+def fetch(part: Part, indices: Tensor, device: torch.device) -> Tensor:
+    """Items [n] of a part as a model on `device` sees them, wherever the part is kept."""
+    return part.batch(indices.to(part.x.device)).to(device)
 
 
 def shown(x: Tensor) -> dict[str, Any]:
@@ -98,7 +103,8 @@ def reconstructing(model: nn.Module, part: Part, step: int) -> Iterator[Frame | 
     if not (isinstance(model, Encodes) and isinstance(model, Decodes)):
         return
     device = next(model.parameters()).device
-    x = part.batch(torch.arange(min(RECONSTRUCTIONS if _pictures(model) else 500, len(part))).to(device))
+    count = RECONSTRUCTIONS if _pictures(model) else 500
+    x = fetch(part, torch.arange(min(count, len(part))), device)
     parts = []
     for some in x.split(SLICE if _pictures(model) else 500):
         with torch.no_grad():

@@ -18,7 +18,7 @@ from dgm_studio.training.looking import loss_terms
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
 
-AVERAGE_STRIDE = 4  # steps between updates of the average; the decay is taken to this power, so the result is alike
+AVERAGE_STRIDE = 8  # steps between updates of the average; the decay is taken to this power, so the result is alike
 LONGEST_MICRO_BATCH = 0.025  # s
 MEASUREMENTS = 3
 SMALLEST = 8  # examples; measuring starts at a piece of at most this size

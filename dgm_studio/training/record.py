@@ -97,7 +97,7 @@ def _loss_before(history: History, step: int) -> float:
     if curve is None:
         return math.inf
     end = bisect_right(curve.step, step)
-    values = [v for v in curve.value[max(0, end - health.WINDOW) : end] if v is not None]
+    values = [v for v in curve.value[max(0, end - health.WINDOW) : end] if math.isfinite(v)]
     return statistics.fmean(values) if values else math.inf
 
 

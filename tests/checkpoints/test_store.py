@@ -186,10 +186,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(saved: Path, monkeypatch: pytest.
 
 def test_a_save_that_is_closed_half_way_leaves_the_old_checkpoint(saved: Path) -> None:
     before = saved.read_bytes()
-    whole = sum(1 for _ in store.saving(saved.with_name("other"), {"w": torch.ones(3)}, manifest()))
-    assert whole >= 3
+    large = {"w": torch.ones(1_000_000)}
+    whole = sum(1 for _ in store.saving(saved.with_name("other"), large, manifest()))
+    assert whole >= 6
     for stop in range(1, whole):
-        steps = store.saving(saved, {"w": torch.ones(3)}, manifest())
+        steps = store.saving(saved, large, manifest())
         for _ in range(stop):
             next(steps)
         steps.close()

@@ -231,7 +231,7 @@ def test_a_fork_of_the_newest_step_goes_on_exactly_and_of_a_snapshot_from_its_we
     card = model_card(f"run:{tmp_path / 'child'}")
     assert (card.parent, card.step, card.steps, card.config["beta"]) == (snapshot, 25, 25, 3.0)
     history = read_history(tmp_path / "child" / "metrics.jsonl")
-    assert history.curves["train/loss"].step == list(range(12, 26))
+    assert history.curves["train/loss"].step.tolist() == list(range(12, 26))
     assert history.flags[0]["flag"] == "fork"
     assert history.flags[0]["changes"] == {"beta": 3.0, "steps": 25}
     assert "half precision" in history.flags[0]["sentence"]
@@ -272,7 +272,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_says_step_term_and_layer(tm
     run(Train(run=str(tmp_path / "run"), training=trouble["remedy"]))
     history = read_history(tmp_path / "run" / "metrics.jsonl")
     assert [(f["flag"], f["step"]) for f in history.flags] == [("start", 0), ("resume", 10), ("edit", 10)]
-    assert history.curves["train/loss"].step == list(range(1, 31))
+    assert history.curves["train/loss"].step.tolist() == list(range(1, 31))
     assert np.isfinite(history.values("train/loss")).all()
 
 
