@@ -32,8 +32,8 @@ def run_path(name: str) -> Path:
     """A run's folder from its path, or from its bare name below the user's runs."""
     path = Path(name).expanduser()
     if not path.is_absolute() and path.parent == Path(".") and not path.is_dir():
-        return runs_dir() / path
-    return path.absolute()
+        path = runs_dir() / path
+    return path.resolve()  # one spelling, or a run would be looked for under another name than it trains under
 
 
 def new_run_folder(name: str) -> Path:

@@ -196,6 +196,8 @@ class Session:
                 yield Progress(0, 0, "Measuring how much to compute at once")
         self.folder.make()
         self._keeping = Keeping(self.folder, begun.asked)
+        if not self.folder.exists():  # killed before its first save: nothing of it can be gone on with
+            self.folder.metrics_file.unlink(missing_ok=True)
         self._record = Record(Journal(self.folder.metrics_file))
         self._optimising = optimising
         if begun.state is not None and self.folder.exists():

@@ -143,7 +143,7 @@ def test_names_become_folders_that_are_not_taken(studio_home: Path) -> None:
     first.mkdir()
     assert new_run_folder("My run: β = 4 / ../x").name == first.name + "-2"
     assert run_path(first.name) == first
-    assert run_path("/tmp/elsewhere") == Path("/tmp/elsewhere").absolute()
+    assert run_path("/tmp/elsewhere") == Path("/tmp/elsewhere").resolve()
 
 
 def test_a_damaged_or_newer_run_json_is_refused_in_words(tmp_path: Path) -> None:

@@ -91,6 +91,20 @@ def test_a_run_that_was_stopped_in_an_epoch_equals_the_one_that_was_not(
     assert names[0] == names[1]
 
 
+def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
+    session = Session(request(tmp_path / "run"))
+    updates = session.updates()
+    while not session.ready:
+        next(updates)
+    session._record.flush()
+    shutil.copytree(tmp_path / "run", tmp_path / "killed")
+    updates.close()
+    run(request(tmp_path / "killed"))
+    history = read_history(tmp_path / "killed" / "metrics.jsonl")
+    assert [f["flag"] for f in history.flags] == ["start"]
+    assert history.curves["train/loss"].step.tolist() == list(range(1, 31))
+
+
 def test_dropout_is_resumed_too_and_leaves_the_default_generator_alone(tmp_path: Path) -> None:
     config = registry.tiny("vae") | {"dropout": 0.5}
     before = torch.get_rng_state()
