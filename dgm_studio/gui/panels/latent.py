@@ -288,7 +288,7 @@ class LatentPanel(Panel):
         scene = self.scene
         scene.state = LatentState.new(self.card.latent)
         scene.space, scene.plane, self._described = Space.unknown(self.card.latent), None, False
-        scene.map.feed.forget()
+        scene.map.forget()
         self.travel.clear()
         self.encoding.again()
         scene.sliders.show_space(scene.space, samples=scene.can(Capability.SAMPLES))

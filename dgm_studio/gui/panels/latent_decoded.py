@@ -132,8 +132,8 @@ class DecodedCard(Card):
             self.neighbour_chosen.emit(self._indices[place])
 
     def _fit(self) -> None:
-        self.frame.setMinimumHeight(theme.current().px(140))
-        self.frame.setMaximumHeight(theme.current().px(280))
+        self.frame.setMinimumHeight(theme.current().px(170))
+        self.frame.setMaximumHeight(theme.current().px(300))
 
 
 class _Strip(PictureGrid):

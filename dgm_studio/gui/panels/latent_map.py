@@ -20,7 +20,7 @@ from dgm_studio.gui.panels.latent_state import MODES, TABS, LatentState, Overlay
 from dgm_studio.gui.panels.latent_tiles import TileFeed, rect_of
 from dgm_studio.gui.panels.spec import Ask
 from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.iconbutton import Button, IconButton
+from dgm_studio.gui.widgets.iconbutton import IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
 from dgm_studio.gui.widgets.plane import PlaneView
 from dgm_studio.gui.widgets.segmented import SegmentedControl
@@ -127,10 +127,8 @@ class MapCard(Card):
             switch.setToolTip(hints[key])
             switch.setMinimumHeight(theme.current().px(28))
             self.switches[key] = switch
-        self.fit = Button("Fit", self, icon="fit")
-        self.export = Button("Export", self, icon="export")
-        self.fit.setToolTip("Show all of the data")
-        self.export.setToolTip("Export the part of the map that is in sight as a picture")
+        self.fit = IconButton("fit", "Show all of the data", self)
+        self.export = IconButton("export", "Export the part of the map that is in sight as a picture", self)
 
     def _lay_out(self) -> None:
         self.fold = FlowBox(self, gap=theme.SPACE[1])
@@ -190,6 +188,12 @@ class MapCard(Card):
     def show_model(self, model: str, step: int, categories: dict[str, tuple[str, ...]]) -> None:
         """Whose latent space it is from now on."""
         self._model, self._step, self._categories = model, step, categories
+
+    def forget(self) -> None:
+        """Another latent space: nothing of the old one is right any more."""
+        self.plane, self._space = None, None
+        self.feed.forget()
+        self.overlays.forget()
 
     def show_space(self, space: Space) -> None:
         """What is known of the latent space: the axes on offer, the points."""

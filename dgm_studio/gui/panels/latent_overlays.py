@@ -64,6 +64,15 @@ class MapOverlays:
         self.switches = Overlays()
         self.colour_by = ""
 
+    def forget(self) -> None:
+        """Another latent space: nothing of the old one can be projected."""
+        self._plane, self._space, self._path, self._posterior, self._z = None, None, None, None, None
+        self._anchors, self._frame, self.density = (), -1, {}
+        self._view.set_handles({})
+        self._view.set_curves(())
+        self._view.set_ellipses(())
+        self._view.set_points(np.zeros((0, 2)))
+
     def show_plane(self, plane: Plane) -> None:
         """Everything is seen on another plane; contours belong to the old one and go."""
         if self._plane is None or plane.name() != self._plane.name():
@@ -171,4 +180,4 @@ class MapOverlays:
         if self._plane is None or self._space is None or not len(self._space.points):
             self._view.set_points(np.zeros((0, 2)))
             return
-        self._view.set_points(self._plane.project(self._space.points), self.classes(), radius=2.5)
+        self._view.set_points(self._plane.project(self._space.points), self.classes(), radius=3.0)

@@ -140,7 +140,7 @@ class SlidersCard(Card):
         self.unfold.setVisible(samples)
         self.tabs.setVisible(space.known)
         if not same:
-            self._tab = ""
+            self._tab, self._rows = "", {}
         self._write_bars()
 
     def show_state(self, state: LatentState) -> None:
@@ -273,6 +273,6 @@ class _Rows(QScrollArea):
         return QSize(240, inner.sizeHint().height() + 2 if inner is not None else 100)
 
     def minimumSizeHint(self) -> QSize:
-        """Four rows."""
-        rows = theme.current().px(24) * 4
+        """Three rows."""
+        rows = theme.current().px(24) * 3
         return QSize(160, min(rows, self.sizeHint().height()))
