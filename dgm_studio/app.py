@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -77,13 +78,16 @@ class Program(QObject):
     Args:
         device: Where the worker computes.
         make_answer: The worker's function from request to updates; None opens the real workbench.
+        folder: Where the session is kept; None is the user's.
     """
 
     failed = Signal(str)
 
-    def __init__(self, device: str = "auto", make_answer: Callable[[], Answer] | None = None) -> None:
+    def __init__(
+        self, device: str = "auto", make_answer: Callable[[], Answer] | None = None, folder: Path | None = None
+    ) -> None:
         super().__init__()
-        self._journal = Journal(resources.session_dir() / "session.json")
+        self._journal = Journal((folder or resources.session_dir()) / "session.json")
         self._last = self._journal.read()
         session.dress(self._last)
         if not self._last:
@@ -169,6 +173,51 @@ class Program(QObject):
 
     def _say_failed(self, words: str) -> None:
         self.window.say(f"Something went wrong. {words}", "Open the log's folder", _show_log)
+
+
+def shot(
+    panel: str,
+    key: str,
+    path: Path,
+    *,
+    look: str = "dark",
+    scale: float = 1.0,
+    size: tuple[int, int] = (1440, 900),
+    state: Mapping[str, Any] | None = None,
+    whole: bool = False,
+    device: str = "auto",
+) -> None:
+    """Write a panel, or the whole window, as a picture; needs no screen and leaves the user's session alone.
+
+    Args:
+        panel: The panel's stable name ("latent").
+        key: Model key or path.
+        path: The picture, .png.
+        look: "dark" or "light".
+        scale: Device pixels for each logical pixel.
+        size: Of the panel, or of the window when `whole`, in logical pixels.
+        state: The panel's state.
+        whole: The whole window.
+        device: Where the worker computes.
+
+    Raises:
+        Problem: No such panel or model, or the picture cannot be made or written.
+    """
+    from dgm_studio.gui import shots
+
+    if QApplication.instance() is None:
+        os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"  # nothing flashes up on a screen, and the picture has any size
+    make_application()
+    with tempfile.TemporaryDirectory(prefix="dgm-studio-shot-") as folder:
+        program = Program(device, folder=Path(folder))
+        try:
+            theme.use(look)
+            program.show()
+            shots.take(program.window, panel, key, path, size=size, state=state, whole=whole)
+        finally:
+            program.window.close()
+            program.end()
 
 
 def open_all(window: StudioWindow, files: Sequence[str]) -> None:

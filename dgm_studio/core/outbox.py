@@ -76,6 +76,11 @@ class Outbox:
         if wake:
             self.wake()
 
+    def waiting(self) -> int:
+        """How many updates wait."""
+        with self._lock:
+            return len(self._state) + len(self._events)
+
     def drain(self) -> list[Envelope]:
         """Everything that waits, in the order in which it was put."""
         with self._lock:

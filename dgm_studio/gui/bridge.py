@@ -152,6 +152,10 @@ class Bridge(QObject):
         self._after_paint.stop()
         self._unpainted.clear()
 
+    def empty(self) -> bool:
+        """Whether everything that came was handed out (what the worker just put is seen at the next turn)."""
+        return not self._left and not self.outbox.waiting()
+
     def deliver(self) -> None:
         """Hand out what waits, for at most `BATCH_SECONDS`; the rest after the event loop had its turn."""
         self._left.extend(self.outbox.drain())

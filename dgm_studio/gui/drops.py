@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QFileDialog
 
+from dgm_studio.core import recipes
+from dgm_studio.core.recipes import Recipe
 from dgm_studio.core.updates import Problem
 
 if TYPE_CHECKING:
@@ -54,13 +55,12 @@ def kind_of(path: Path) -> Kind:
     return Kind.PICTURE if ending in PICTURES else Kind.UNKNOWN
 
 
-def recipe_in(path: Path) -> Any:
+def recipe_in(path: Path) -> Recipe | None:
     """The recipe an exported file carries, None when it carries none."""
-    if find_spec("dgm_studio.core.recipes") is None:
+    try:
+        return recipes.read_recipe(path)
+    except Problem:  # no recipe inside is no fault: it is a picture, or data
         return None
-    from dgm_studio.core import recipes
-
-    return recipes.read_recipe(path)
 
 
 def choose(window: StudioWindow) -> None:
@@ -111,9 +111,24 @@ def _restore(window: StudioWindow, path: Path) -> None:
     recipe = recipe_in(path)
     if recipe is None:
         raise Problem(f"{path.name} carries no recipe.")
-    key = str(getattr(recipe.request, "model", "") or recipe.model)
+    key = str(recipe.request.get("model") or recipe.model)
     window.studio.remember(str(path))
-    window.open(key, recipe.panel, recipe.state)
+    panel, state = recipe.panel, recipe.state
+    if not panel:
+        panel, state = _panel_for(recipe)
+    window.open(key, panel, state)
     card = window.studio.card
     if card is not None and recipe.sha256 and card.sha256 and recipe.sha256 != card.sha256:
         window.say(f"{card.name} has other weights now than when {path.name} was made; the picture may differ.")
+
+
+def _panel_for(recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    """Exported without a window: the panel that shows such a request, and the state in which it does."""
+    from dgm_studio.gui import panels
+
+    asked = recipe.asked()
+    for kind in panels.panels():
+        state = kind.state_of(asked)
+        if state is not None:
+            return kind.name, state
+    return "", {}

@@ -130,6 +130,7 @@ def _table(title: str, rows: Iterable[Row], page: QWidget) -> Card:
         shown = label(value, "figures", card, wrap=True)
         shown.setAlignment(Qt.AlignmentFlag.AlignRight)
         shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        shown.setAccessibleName(f"{words}: {value}")
         for part in (name, shown):
             part.setToolTip(hint)
         grid.addWidget(name, number, 0, Qt.AlignmentFlag.AlignTop)

@@ -10,7 +10,7 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
 from PySide6.QtGui import QGuiApplication, QIcon, QPixmap
 from PySide6.QtWidgets import QFileDialog, QMenu
 
-from dgm_studio.core import requests
+from dgm_studio.core import recipes, requests
 from dgm_studio.core.requests import Export
 from dgm_studio.core.studio import Bookmark
 from dgm_studio.gui import theme
@@ -89,23 +89,27 @@ def export(window: StudioWindow, request: Any, name: str, state: dict[str, Any])
 def submit_export(window: StudioWindow, request: Any, path: str, state: dict[str, Any]) -> None:
     """Hand an export to the worker."""
     panel = window.centre.current()
-    fields = Export.__dataclass_fields__
-    extra: dict[str, Any] = {}
-    if "state" in fields and "panel" in fields and panel is not None:
-        extra = {"panel": panel.name, "state": state}
-    asked = Export(requests.to_json(request), path, theme=theme.current().name, **extra)
+    name = panel.name if panel is not None else ""
+    asked = Export(requests.to_json(request), path, theme=theme.current().name, panel=name, state=state)
     window.bridge.engine.submit(asked, f"Export {Path(path).name}")
 
 
 def copy_python(window: StudioWindow) -> None:
     """Put a script that makes the picture in front on the clipboard."""
-    from dgm_studio.core import recipes
-
     panel = window.centre.current()
     shown = panel.shown() if panel is not None else None
     if panel is None or shown is None:
         window.say("There is no picture to write a script for yet.")
         return
-    recipe = recipes.recipe_of(shown, panel.card, theme=theme.current().name, panel=panel.name, state=panel.state())
+    recipe = recipes.Recipe(
+        request=requests.to_json(shown),
+        model=panel.card.key,
+        sha256=panel.card.sha256,
+        step=panel.card.step,
+        theme=theme.current().name,
+        panel=panel.name,
+        state=panel.state(),
+        versions=recipes.versions(),
+    )
     QGuiApplication.clipboard().setText(recipes.as_python(recipe))
     window.say("The script is on the clipboard.")

@@ -166,6 +166,13 @@ class SamplesPanel(GridPanel):
         self._build_rail()
         self._show_settings()
 
+    @classmethod
+    def state_of(cls, request: Any) -> dict[str, Any] | None:
+        """Draws are shown here."""
+        if not isinstance(request, SamplePrior):
+            return None
+        return {"count": request.count, "seed": request.seed, "truncation": request.truncation}
+
     def shown(self) -> SamplePrior:
         """The draw on the canvas."""
         return SamplePrior(self.card.key, self._count, self._seed, self._truncation)
@@ -291,6 +298,11 @@ class ReconstructPanel(GridPanel):
         self._mean = label("", "figures", self)
         self._build_rail()
         self._show_settings()
+
+    @classmethod
+    def state_of(cls, request: Any) -> dict[str, Any] | None:
+        """Reconstructions are shown here."""
+        return {"split": request.split, "start": request.start} if isinstance(request, Reconstruct) else None
 
     def shown(self) -> Reconstruct:
         """What is on the canvas."""

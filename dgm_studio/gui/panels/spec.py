@@ -114,6 +114,11 @@ class Panel(QWidget):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take on a state (of this or an older version: missing entries keep their value) and ask again."""
 
+    @classmethod
+    def state_of(cls, request: Any) -> dict[str, Any] | None:
+        """The state in which the panel shows this request (a recipe without a panel); None when it never does."""
+        return None
+
     def shown(self) -> Any | None:
         """The request whose answer is on the canvas, for export and *Copy as Python*; None when there is none."""
         return None

@@ -1,0 +1,91 @@
+"""A panel, or the whole window, as a picture: the real widgets, the real worker, no screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtWidgets import QWidget
+
+from dgm_studio.core.updates import Problem
+from dgm_studio.gui import panels
+from dgm_studio.gui.window import StudioWindow
+
+QUIET_SECONDS = 0.6  # nothing asked and nothing answered for so long: the panel is idle
+POLL_MS = 20
+
+
+def pass_time(milliseconds: int) -> None:
+    """Let the event loop run; `QTest.qWait` would hold the interpreter's lock and with it the worker."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def wait_until(idle: Callable[[], bool], seconds: float, quiet: float = QUIET_SECONDS) -> bool:
+    """Run the event loop until `idle` has been true for `quiet` seconds; False when time is up."""
+    end, since = time.monotonic() + seconds, time.monotonic()
+    while time.monotonic() < end:
+        pass_time(POLL_MS)
+        if not idle():
+            since = time.monotonic()
+        elif time.monotonic() - since >= quiet:
+            return True
+    return False
+
+
+def idle(window: StudioWindow) -> bool:
+    """Whether the worker is warm and nothing is asked or on its way."""
+    engine = window.bridge.engine
+    return engine.warm.is_set() and engine.load().queue == 0 and window.bridge.empty()
+
+
+def take(
+    window: StudioWindow,
+    panel: str,
+    key: str,
+    path: Path,
+    *,
+    size: tuple[int, int],
+    state: Mapping[str, Any] | None = None,
+    whole: bool = False,
+    seconds: float = 120.0,
+) -> None:
+    """Open a model in a panel, wait until it is idle, write what it looks like.
+
+    Args:
+        window: Shown already.
+        panel: The panel's stable name.
+        key: Model key or path.
+        path: The picture, .png.
+        size: Of the panel, or of the whole window, in logical pixels.
+        state: The panel's state.
+        whole: The whole window instead of the panel alone.
+        seconds: At most so long.
+
+    Raises:
+        Problem: No such panel or model, it does not fit, it takes too long, or the file cannot be written.
+    """
+    try:
+        panels.named(panel)
+    except KeyError as error:
+        raise Problem(str(error.args[0]) + ".") from error
+    if not wait_until(lambda: idle(window), seconds, quiet=0.0):
+        raise Problem("The worker did not start in time.")
+    card = window.shelf.read(key)
+    window.show_library(whole)
+    window.resize(*size)
+    window.open(card.key, panel, state)
+    shown = window.centre.current()
+    if shown is None or shown.name != panel:
+        raise Problem(f"The panel {panel} cannot show {card.name}.", "Choose another panel or model.")
+    if not whole:
+        window.resize(window.size() + QSize(*size) - shown.size())
+    if not wait_until(lambda: idle(window), seconds):
+        raise Problem(f"The panel was still busy after {seconds:g} s.", "Try again on a quieter machine.")
+    target: QWidget = window if whole else shown
+    if not target.grab().save(str(path)):
+        raise Problem(f"{path} could not be written.", "Choose a .png in a folder that can be written to.")
