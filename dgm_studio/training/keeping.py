@@ -33,6 +33,7 @@ class Keeping:
         self.saved: int | None = None
         self.state = ""
         self.complaint = ""
+        self.failure: dict[str, Any] | None = None
         self.snapshots = folder.snapshots()
         self._scores = {step: self._score_of(step) for step in folder.checkpoints()}
 
@@ -75,12 +76,13 @@ class Keeping:
         self._prune(int(manifest.training["keep"]))
         return True
 
-    def describe(self, manifest: Manifest, state: str, failure: dict[str, Any] | None = None) -> None:
-        """Write run.json. Raises OSError when the disk is full."""
+    def describe(self, manifest: Manifest, state: str) -> None:
+        """Write run.json; a run that has failed says why, whatever is saved after. Raises OSError when the disk is full."""
+        state = "failed" if self.failure else state
         about = manifest.to_json()
         for name in ("schema", "kind", "extra", "tensors_sha256"):
             del about[name]
-        self.folder.write({**about, "state": state, "failure": failure, "asked": self.asked})
+        self.folder.write({**about, "state": state, "failure": self.failure, "asked": self.asked})
 
     def _score_of(self, step: int) -> float:
         try:

@@ -335,8 +335,9 @@ class Session:
         flag = {"flag": "trouble", "step": self.step, "changes": {}, "sentence": trouble.sentence}
         self._record.flag(flag, self._time)
         self._flush()
+        self._keeping.failure = trouble.to_json()
         with contextlib.suppress(OSError):  # the run has ended with a reason; that the disk is full too changes nothing
-            self._keeping.describe(self._manifest_now(), "failed", trouble.to_json())
+            self._keeping.describe(self._manifest_now(), "failed")
         yield Frame("trouble", trouble.to_json())
         raise trouble.problem()
 

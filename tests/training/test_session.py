@@ -315,7 +315,11 @@ def test_running_out_of_memory_saves_and_offers_a_smaller_micro_batch_with_the_s
                 monkeypatch.setattr(session._at_work.model, "loss", too_large)
     assert "micro_batch=16" in caught.value.action
     assert store.load(tmp_path / "run" / "resume.safetensors")[0].step == 12
+    about = RunFolder(tmp_path / "run").read()
+    assert (about["state"], about["failure"]["remedy"]) == ("failed", {"micro_batch": 16})
     run(Train(run=str(tmp_path / "run"), training={"micro_batch": 16}))
+    about = RunFolder(tmp_path / "run").read()
+    assert (about["state"], about["failure"]) == ("finished", None)
     run(request(tmp_path / "whole"))
     # Up to the order of adding up: the draws differ between the halves, the data and the schedule do not.
     one, other = (figures(tmp_path / n)["train/loss"] for n in ("run", "whole"))
