@@ -410,7 +410,7 @@ def test_the_keys_do_what_the_tooltips_say(make: Callable[..., Made]) -> None:
 
 def test_what_is_in_sight_of_the_map_is_a_request_that_survives_json(make: Callable[..., Made]) -> None:
     panel, _ = make()
-    request = panel.map_request()
+    request = panel.hands.map_request()
     assert isinstance(request, DrawMap)
     assert requests.from_json(json.loads(json.dumps(requests.to_json(request)))) == request
     assert (request.left, request.right) == panel.scene.map.seen()[:2]

@@ -7,24 +7,23 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, ModelCard
 from dgm_studio.core.outbox import Ticket
-from dgm_studio.core.requests import DecodeLatent, DescribeLatents, DrawMap, EncodePicture, SamplePrior
+from dgm_studio.core.requests import DecodeLatent, DescribeLatents, SamplePrior
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.latent_map import DENSITY, STEP_PIXELS
-from dgm_studio.gui.panels.latent_overlays import HERE
-from dgm_studio.gui.panels.latent_path import place_menu
+from dgm_studio.gui.panels.latent_hands import MapHands
+from dgm_studio.gui.panels.latent_map import ARROWS, DENSITY, STEP_PIXELS
 from dgm_studio.gui.panels.latent_plane import Space, title
 from dgm_studio.gui.panels.latent_posterior import POSTERIOR, Encoding
 from dgm_studio.gui.panels.latent_scene import DECODED, NEIGHBOURS, Scene
 from dgm_studio.gui.panels.latent_sliders import MOST_SEED
-from dgm_studio.gui.panels.latent_state import MODES, TABS, Anchor, LatentState, Overlays, as_tuple
+from dgm_studio.gui.panels.latent_state import LatentState
 from dgm_studio.gui.panels.latent_strips import TOPIC as STRIPS
 from dgm_studio.gui.panels.latent_tiles import TOPIC as TILES
 from dgm_studio.gui.panels.latent_travel import PATH, SAMPLE, Travel
@@ -34,7 +33,6 @@ LATENTS, RANDOM = "latents", "random"
 RAIL = 330
 NARROW = 830  # the panel's share of a window of 1,100 pixels
 SNAPSHOT_MS = 120  # the time machine passes many snapshots: describe the one it rests on
-MAP_COLUMNS = 15
 
 
 class LatentPanel(Panel):
@@ -53,6 +51,7 @@ class LatentPanel(Panel):
         self.scene = Scene(card, ask, self._content)
         self.travel = Travel(self.scene)
         self.encoding = Encoding(self.scene)
+        self.hands = MapHands(self.scene, self.travel, self.encoding, studio, self)
         self._described, self._restored = False, False
         self._random: tuple[float, ...] = ()
         self._describe_soon = QTimer(self, singleShot=True, interval=SNAPSHOT_MS)
@@ -60,7 +59,6 @@ class LatentPanel(Panel):
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._lay_out()
         self._connect()
-        self._connect_map()
         self._show_state()
 
     @classmethod
@@ -83,6 +81,7 @@ class LatentPanel(Panel):
         column.addStretch(0)
         scene.encode.setVisible(scene.can(Capability.ENCODES))
         self._rail_area = _bare_scroll(self._rail, self._content)
+        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
         self._halves.setContentsMargins(0, 0, 0, 0)
         self._halves.setSpacing(theme.SPACE[2])
@@ -102,7 +101,8 @@ class LatentPanel(Panel):
         beside = self.width() >= max(look.px(NARROW), needed)
         directions = QBoxLayout.Direction
         self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        self.scene.map.setMinimumHeight(0 if beside else look.px(480))
+        high = max(look.px(260), min(look.px(480), self.height() - look.px(24)))
+        self.scene.map.setMinimumHeight(0 if beside else high)
         if beside:
             self._rail_area.setFixedWidth(look.px(RAIL))
             self._rail_area.setMinimumHeight(0)
@@ -125,7 +125,7 @@ class LatentPanel(Panel):
         sliders.moved.connect(self._on_slider)
         sliders.gesture_ended.connect(self._on_slider_done)
         sliders.lock_toggled.connect(self._on_lock)
-        sliders.tab_chosen.connect(self._on_tab)
+        sliders.tab_chosen.connect(self.hands.choose_tab)
         sliders.reset_wanted.connect(self.reset)
         sliders.random_wanted.connect(self.randomise)
         sliders.bookmark_wanted.connect(self._on_bookmark)
@@ -133,27 +133,7 @@ class LatentPanel(Panel):
         sliders.truncation_moved.connect(self._on_truncation)
         sliders.truncation_settled.connect(self._on_truncation_settled)
         scene.decoded.neighbour_chosen.connect(self.encoding.take_training)
-        scene.decoded.export_wanted.connect(self._export_picture)
-        scene.strips.picked.connect(self._on_strip)
-
-    def _connect_map(self) -> None:
-        canvas = self.scene.map
-        canvas.mode_chosen.connect(self._on_mode)
-        canvas.axes_chosen.connect(self._on_axes)
-        canvas.hovered.connect(self.scene.peek)
-        canvas.left.connect(self.scene.stop_peeking)
-        canvas.pointed.connect(self._on_point)
-        canvas.ring_moved.connect(self._on_ring)
-        canvas.ring_released.connect(self._on_ring_released)
-        canvas.stepped.connect(self._on_step)
-        canvas.menu_wanted.connect(self._on_menu)
-        canvas.view_settled.connect(self._on_view)
-        canvas.overlays_chosen.connect(self._on_overlays)
-        canvas.colour_chosen.connect(self._on_colours)
-        canvas.more_toggled.connect(self._on_more)
-        canvas.strips_toggled.connect(self._on_strips)
-        canvas.export_wanted.connect(self._export_map)
-        canvas.retried.connect(self._retry)
+        scene.map.retried.connect(self._retry)
 
     # -- the panel's contract ------------------------------------------------------------------------------------------
 
@@ -187,13 +167,11 @@ class LatentPanel(Panel):
         if scene.can(Capability.ENCODES):
             self._describe_soon.start()
         if scene.state.strips:
-            self._ask_strips()
+            self.hands.ask_strips()
 
     def state(self) -> dict[str, Any]:
         """Everything that brings the panel back to here."""
-        scene = self.scene
-        seen = scene.map.seen() if scene.plane is not None else None
-        return replace(scene.state, view=seen, loop=scene.bar.transport.loops()).to_json()
+        return self.scene.stored()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take on a state and ask again."""
@@ -215,7 +193,7 @@ class LatentPanel(Panel):
         if scene.state.encoded != before.encoded:
             self.encoding.again()
         if scene.state.strips:
-            self._ask_strips()
+            self.hands.ask_strips()
 
     def shown(self) -> Any | None:
         """Film strips, the path while one of its pictures is shown, else the picture at z."""
@@ -279,7 +257,7 @@ class LatentPanel(Panel):
                 self.travel.ask()
         self._show_state()
         if scene.state.strips:
-            self._ask_strips()
+            self.hands.ask_strips()
         if first:
             self.ready()
 
@@ -320,7 +298,7 @@ class LatentPanel(Panel):
             self.travel.refresh()
         scene.ask_neighbours(self.travel.frame_z() or scene.state.z)
         if scene.state.strips:
-            self._ask_strips()
+            self.hands.ask_strips()
 
     # -- sliders -------------------------------------------------------------------------------------------------------
 
@@ -337,12 +315,6 @@ class LatentPanel(Panel):
         if self.scene.set(locks=tuple(sorted(locks))):
             self.scene.turn(force=True)
             self.scene.commit(f"{'Lock' if locked else 'Open'} z{dimension:02d}")
-
-    def _on_tab(self, tab: str) -> None:
-        if self.scene.set(tab=tab):
-            if self.scene.state.strips:
-                self._ask_strips()
-            self.scene.commit("Choose sliders")
 
     def reset(self) -> None:
         """Bring every unlocked latent to zero."""
@@ -386,146 +358,6 @@ class LatentPanel(Panel):
         if self.studio is not None:
             self.studio.bookmark()
 
-    # -- map -----------------------------------------------------------------------------------------------------------
-
-    def _on_mode(self, mode: str) -> None:
-        scene = self.scene
-        if scene.state.strips:
-            self._on_tab(TABS[MODES.index(mode)])
-        elif scene.set(mode=mode, axes=scene.axes_of(mode)):
-            self._turn_to("Choose axes")
-
-    def _on_axes(self, across: str, up: str) -> None:
-        before = self.scene.state.axes
-        if across.startswith("anchors:") or up.startswith("anchors:"):
-            across, up = "anchors:1", "anchors:2"
-            if len(self.scene.state.anchors) < 3:
-                self.scene.map.set_notice("The plane through anchors needs three of them: add one under Anchors.")
-                self._show_state()
-                return
-        if across == up:  # the axis that was there moves to the other side
-            across, up = (across, before[0]) if across != before[0] else (before[1], up)
-        if self.scene.set(mode="own", axes=(across, up)):
-            self._turn_to("Choose axes")
-
-    def _turn_to(self, gesture: str) -> None:
-        """Other axes: look at all of the new plane."""
-        scene = self.scene
-        scene.map.set_notice("")
-        scene.turn(force=True)
-        scene.map.show_view(None)
-        scene.map.overlays.show_z(scene.state.latent)
-        scene.commit(gesture)
-
-    def _on_point(self, x: float, y: float, point: int) -> None:
-        if QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
-            self._add_anchor_at(x, y, point)
-        else:
-            self._go_to(x, y, point)
-
-    def _go_to(self, x: float, y: float, point: int) -> None:
-        scene = self.scene
-        if scene.plane is None:
-            return
-        z = scene.space.points[point] if point >= 0 else scene.plane.lift(x, y)
-        scene.move_to(scene.keep_locks(z))
-        scene.commit("Go to an example" if point >= 0 else "Move on the map")
-
-    def _add_anchor_at(self, x: float, y: float, point: int) -> None:
-        if self.scene.plane is not None:
-            place = Anchor(as_tuple(self.scene.plane.lift(x, y)), "a place")
-            self.travel.add(self.travel.example(point) if point >= 0 else place)
-
-    def _on_ring(self, name: str, x: float, y: float) -> None:
-        scene = self.scene
-        if scene.plane is None:
-            return
-        z = scene.plane.lift(x, y)
-        if name == HERE:
-            scene.move_to(scene.keep_locks(z))
-        else:
-            self.travel.move(name, z)
-
-    def _on_ring_released(self, name: str) -> None:
-        if name != HERE:
-            self.travel.ask()
-        self.scene.commit("Move on the map" if name == HERE else f"Move anchor {name}")
-
-    def _on_step(self, dx: float, dy: float) -> None:
-        scene = self.scene
-        if scene.plane is not None:
-            x, y = scene.plane.project(scene.state.latent)
-            scene.move_to(scene.keep_locks(scene.plane.lift(float(x) + dx, float(y) + dy)))
-            scene.commit("Move on the map")
-
-    def _on_menu(self, x: float, y: float, point: int, at: QPoint) -> None:
-        entries: list[tuple[str, Any]] = [
-            ("Go here", lambda: self._go_to(x, y, -1)),
-            ("Add an anchor here", lambda: self._add_anchor_at(x, y, -1)),
-        ]
-        if point >= 0:
-            space = self.scene.space
-            words = self.travel.example(point).words
-            request = EncodePicture(self.card.key, index=int(space.indices[point]), split=space.split)
-            entries += [
-                ("", None),
-                (f"Encode {words}", lambda: self.encoding.encode(request, f"Encode {words}")),
-                (f"Add {words} as an anchor", lambda: self._add_anchor_at(x, y, point)),
-            ]
-        place_menu(self, [*entries, ("", None), ("Export the map", self._export_map)], at)
-
-    def _on_view(self) -> None:
-        if self.scene.state.view != self.scene.map.seen():
-            self.scene.state = replace(self.scene.state, view=self.scene.map.seen())
-            self.scene.commit("Move the view")
-
-    def _on_overlays(self, overlays: Overlays) -> None:
-        if self.scene.set(overlays=overlays):
-            self.scene.commit("Show and hide")
-
-    def _on_colours(self, factor: str) -> None:
-        if self.scene.set(colour_by=factor):
-            self.scene.commit("Choose colours")
-
-    def _on_more(self, on: bool) -> None:
-        self.scene.set(more=on)
-
-    # -- film strips, export -------------------------------------------------------------------------------------------
-
-    def _on_strips(self, on: bool) -> None:
-        if self.scene.set(strips=on):
-            if on:
-                self._ask_strips()
-            self.scene.commit("Film strips" if on else "Map")
-
-    def _ask_strips(self) -> None:
-        scene = self.scene
-        scene.strips.ask(self.card.key, scene.space, scene.state.tab, scene.state.latent, scene.locked)
-
-    def _on_strip(self, key: str, value: float) -> None:
-        scene = self.scene
-        z = scene.state.latent
-        scene.move_to(scene.space.moved(key, z, scene.space.value(key, z) + value, scene.locked))
-        scene.commit(f"Move {title(key)}")
-
-    def map_request(self) -> DrawMap | None:
-        """What is in sight of the map as a request for one picture; None before there is a plane."""
-        plane, view = self.scene.plane, self.scene.map.view
-        if plane is None:
-            return None
-        vectors = (as_tuple(plane.origin), as_tuple(plane.u), as_tuple(plane.v))
-        columns = max(MAP_COLUMNS, round(view.width() / 40))
-        return DrawMap(self.card.key, *vectors, *self.scene.map.seen(), columns=columns)
-
-    def _export_map(self) -> None:
-        request = self.map_request()
-        if self.studio is not None and request is not None:
-            self.studio.export(request, "Decoded map", self.state())
-
-    def _export_picture(self) -> None:
-        if self.studio is not None:
-            self.studio.export(self.travel.shown() or DecodeLatent(self.card.key, self.scene.state.z), "", self.state())
-
     # -- keyboard ------------------------------------------------------------------------------------------------------
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -540,12 +372,11 @@ class LatentPanel(Panel):
             Qt.Key.Key_P: scene.bar.transport.toggle,
             Qt.Key.Key_E: scene.encode.open_drawing,
         }
-        arrows = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, 1), Qt.Key.Key_Down: (0, -1)}
         if key in actions:
             actions[key]()
-        elif key in arrows:
+        elif key in ARROWS:
             step = STEP_PIXELS / scene.map.view.window_shown().scale
-            self._on_step(arrows[key][0] * step, arrows[key][1] * step)
+            self.hands.step(ARROWS[key][0] * step, ARROWS[key][1] * step)
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
             scene.map.view.keyPressEvent(event)
         elif not scene.bar.take_key(event.key()):

@@ -123,6 +123,7 @@ class EncodeCard(Card):
         self.number.setAccessibleName("Number of the validation example to encode")
         self.number.setToolTip("Encode this example of the validation data")
         self.number.setKeyboardTracking(False)
+        self.number.setMinimumWidth(theme.current().px(56))
         self.open = IconButton("open", "Encode a picture file", self)
         self.original = PictureView("Encoded picture", self, smooth=True)
         self.rebuilt = PictureView("Its reconstruction", self, smooth=True)

@@ -92,6 +92,11 @@ class Scene(QObject):
         """A gesture has ended."""
         self.committed.emit(name)
 
+    def stored(self) -> dict[str, Any]:
+        """The state as plain data, with what is in sight of the map and whether play loops."""
+        seen = self.map.seen() if self.plane is not None else None
+        return replace(self.state, view=seen, loop=self.bar.transport.loops()).to_json()
+
     # -- z -------------------------------------------------------------------------------------------------------------
 
     def move_to(self, z: Doubles, but: str = "") -> None:

@@ -217,12 +217,17 @@ class SlidersCard(Card):
             row.lock_toggled.connect(partial(self._on_lock, int(key.partition(":")[2])))
         else:
             row.set_lockable(False)
-            row.set_name(name, 46 if key.startswith("principal:") else 84)
+            row.set_name(name, self._name_width())
             row.setToolTip(title(key))
         row.moved.connect(partial(self.moved.emit, key))
         row.pressed.connect(self._telling(self.gesture_began, key))
         row.released.connect(self._telling(self.gesture_ended, key))
         return row
+
+    def _name_width(self) -> int:
+        """Room for the longest name, in logical pixels before scaling, within reason."""
+        longest = max((len(title(key, short=True)) for key in self._space.keys(self._tab)), default=3)
+        return min(max(34, 8 * longest + 6), 92)
 
     def _telling(self, signal: object, key: str) -> Callable[[], None]:
         return partial(signal.emit, key)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QRectF, Qt, QTimer, Signal
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import DecodeTiles
 from dgm_studio.core.updates import Frame
+from dgm_studio.gui import theme
 from dgm_studio.gui.panels.latent_plane import Plane, Rect, tiles_in
 from dgm_studio.gui.panels.latent_state import as_tuple
 from dgm_studio.gui.panels.spec import Ask
@@ -61,6 +62,7 @@ class TileFeed(QObject):
         self._soon = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._soon.timeout.connect(self.ask_now)
         view.view_changed.connect(self._on_view)
+        theme.changed.connect(self._on_view)
 
     def show_plane(self, plane: Plane, model: str, step: int) -> None:
         """Paint another plane, or the same one of other weights."""
@@ -86,7 +88,9 @@ class TileFeed(QObject):
         if self._plane is None or self._view.width() < 2:
             return
         name = self._name()
-        level, tiles = tiles_in(rect_of(self._view.shown()), self._view.window_shown().scale)
+        # in a lecture hall the cells grow with the text
+        pixels_per_unit = self._view.window_shown().scale / theme.current().scale
+        level, tiles = tiles_in(rect_of(self._view.shown()), pixels_per_unit)
         self._wanted = tuple((name, level, i, j) for i, j in tiles)
         for key in self._wanted:
             if key in self._kept and key not in self._placed:
