@@ -77,7 +77,7 @@ class Keeping:
         return True
 
     def describe(self, manifest: Manifest, state: str) -> None:
-        """Write run.json; a run that has failed says why, whatever is saved after. Raises OSError when the disk is full."""
+        """Write run.json; a failed run says why, whatever is saved later. Raises OSError when the disk is full."""
         state = "failed" if self.failure else state
         about = manifest.to_json()
         for name in ("schema", "kind", "extra", "tensors_sha256"):
