@@ -6,12 +6,14 @@ Importing this package imports nothing heavy: neither torch nor Qt.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["__version__", "load"]
+    from dgm_studio.api import answer, draw, save
+
+__all__ = ["__version__", "answer", "draw", "load", "save"]
 __version__ = "0.1.0"
 
 
@@ -32,3 +34,10 @@ def load(key: str, device: str = "cpu") -> nn.Module:
     store = importlib.import_module("dgm_studio.checkpoints.store")
     model: nn.Module = store.load_model(key, device)[0]
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """`answer`, `draw` and `save` from `dgm_studio.api`, when they are asked for."""
+    if name in ("answer", "draw", "save"):
+        return getattr(importlib.import_module("dgm_studio.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RequestT = TypeVar("RequestT")
 Function = Callable[["Workbench", Any], Iterator[Update]]
 
-THEMES = ("figures", "latents", "maps", "neighbours", "paths", "runs", "samples")
+THEMES = ("exports", "figures", "latents", "maps", "neighbours", "paths", "runs", "samples")
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,11 +139,11 @@ def decode_many(bench: Workbench, asked: DecodeMany) -> Iterator[Update]:
     model = bench.model(asked.model)
     model.need(Capability.DECODES)
     z = model.vectors(asked.z)
-    done: list[Tensor] = []
-    for x in model.decoded(z):
-        done.append(x)
-        shown = torch.cat(done)
-        yield Frame("decoded", {**model.shown(shown), "z": as_floats(z[: len(shown)]), "of": len(z)})
+    for shown, worth in model.growing(z):
+        if worth:
+            yield Frame("decoded", {**model.shown(shown), "z": as_floats(z[: len(shown)]), "of": len(z)})
+        else:
+            yield Progress(len(shown), len(z), "Decoding")
 
 
 @answers(TraverseLatents)

@@ -23,6 +23,7 @@ LARGEST_SLICE = 32  # data decoded or encoded between two yields
 PATIENCE = 20  # what was worked out for a model in training holds for a twentieth of its steps
 SLICE_PIXELS = 32 * 32 * 32  # the same for large pictures; fixed, never timed, so that a picture repeats bit for bit
 
+GROWTH = 1.25
 KL_DRAWS = 16  # for a KL that has no closed form
 
 WANTED = {
@@ -180,6 +181,21 @@ class LoadedModel:
         """The decoder's mean in slices short enough to yield between."""
         for start in range(0, len(z), self.slice):
             yield self.decode(z[start : start + self.slice])
+
+    def growing(self, z: Tensor) -> Iterator[tuple[Tensor, bool]]:
+        """All that is decoded so far after every slice, and whether it has grown enough to be shown again.
+
+        Showing all of it every time would copy as much as the square of the number.
+        """
+        waiting: list[Tensor] = []
+        count = shown = 0
+        for x in self.decoded(z):
+            waiting.append(x)
+            count += len(x)
+            worth = count >= GROWTH * shown or count == len(z)
+            if worth:
+                waiting, shown = [torch.cat(waiting)], count
+            yield waiting[0], worth
 
     def shown(self, x: Tensor) -> dict[str, Any]:
         """Data [N, *S] as a Frame carries them: {"pictures": bytes} or {"points": float32 [N, 2], standardised}."""

@@ -41,11 +41,11 @@ def sample_prior(bench: Workbench, asked: SamplePrior) -> Iterator[Update]:
     if not 1 <= asked.count <= MOST_SAMPLES:
         raise Problem(f"{asked.count} samples cannot be drawn at once.", f"Ask for 1 to {MOST_SAMPLES:,}.")
     z = drawn(model, asked.count, asked.seed, asked.truncation)
-    done: list[Tensor] = []
-    for x in model.decoded(z):
-        done.append(x)
-        shown = torch.cat(done)
-        yield Frame("samples", {**model.shown(shown), "z": as_floats(z[: len(shown)]), "of": asked.count})
+    for shown, worth in model.growing(z):
+        if worth:
+            yield Frame("samples", {**model.shown(shown), "z": as_floats(z[: len(shown)]), "of": asked.count})
+        else:
+            yield Progress(len(shown), asked.count, "Drawing samples")
 
 
 def drawn(model: LoadedModel, count: int, seed: int, truncation: float) -> Tensor:
