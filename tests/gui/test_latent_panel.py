@@ -273,6 +273,20 @@ def test_every_gesture_is_one_undo_step_with_a_name_and_restores_exactly(make: C
     assert json.loads(json.dumps(panel.state())) == last
 
 
+def test_undo_while_a_path_plays_stops_it_and_leaves_redo_alone(make: Callable[..., Made]) -> None:
+    panel, _ = make()
+    before = panel.state()
+    panel.scene.bar.transport.set_rate(200)
+    panel.scene.bar.transport.toggle()
+    QTest.qWait(40)
+    gestures: list[str] = []
+    panel.committed.connect(gestures.append)
+    panel.restore(before)
+    assert not panel.scene.bar.transport.playing()
+    assert gestures == []
+    assert panel.state() == before
+
+
 def test_a_fresh_panel_takes_on_a_stored_state(make: Callable[..., Made]) -> None:
     panel, _ = make()
     panel.scene.encode.example_wanted.emit(7)

@@ -177,8 +177,10 @@ class LatentPanel(Panel):
         """Take on a state and ask again."""
         scene = self.scene
         before, self._restored = scene.state, True
-        scene.state = scene.state.taking(state)
+        scene.quiet = True
         scene.bar.transport.stop()
+        scene.quiet = False
+        scene.state = scene.state.taking(state)
         scene.turn(force=True)
         if scene.state.view is not None:
             scene.map.show_view(scene.state.view)

@@ -78,6 +78,8 @@ class DecodedCard(Card):
 
     def show_whose(self, words: str) -> None:
         """Where the picture comes from when it is not the one at z ("under the cursor")."""
+        if words == self._whose:
+            return
         self._whose = words
         self.set_title(f"Decoded · {words}" if words else "Decoded")
 

@@ -61,13 +61,14 @@ class MapOverlays:
         self._anchors: tuple[Anchor, ...] = ()
         self._posterior: tuple[Doubles, Doubles] | None = None
         self._z: Doubles | None = None
+        self._dots: tuple[Doubles, Doubles] | None = None
         self.switches = Overlays()
         self.colour_by = ""
 
     def forget(self) -> None:
         """Another latent space: nothing of the old one can be projected."""
         self._plane, self._space, self._path, self._posterior, self._z = None, None, None, None, None
-        self._anchors, self._frame, self.density = (), -1, {}
+        self._anchors, self._frame, self.density, self._dots = (), -1, {}, None
         self._view.set_handles({})
         self._view.set_curves(())
         self._view.set_ellipses(())
@@ -88,8 +89,9 @@ class MapOverlays:
 
     def switch(self, switches: Overlays, colour_by: str) -> None:
         """Show and hide."""
+        if switches.points != self.switches.points:
+            self._view.show_points(switches.points)
         self.switches, self.colour_by = switches, colour_by
-        self._view.show_points(switches.points)
         self._draw_points()
         self.draw()
 
@@ -112,6 +114,11 @@ class MapOverlays:
         """The line through the anchors, [N, Z], and the place on it that is played."""
         self._path, self._frame = path, frame
         self.draw()
+
+    def show_frame(self, frame: int) -> None:
+        """The place on the path that is played, -1 for none."""
+        self._frame = frame
+        self.draw_handles()
 
     def show_posterior(self, mean: Doubles | None, std: Doubles | None) -> None:
         """The posterior of an encoded picture, None for none."""
@@ -179,5 +186,16 @@ class MapOverlays:
     def _draw_points(self) -> None:
         if self._plane is None or self._space is None or not len(self._space.points):
             self._view.set_points(np.zeros((0, 2)))
+            self._dots = None
             return
-        self._view.set_points(self._plane.project(self._space.points), self.classes(), radius=3.0)
+        # Data points keep their places while z leaves the plane: stamping a thousand of them anew costs a whole frame.
+        places, classes = self._plane.project(self._space.points), self.classes()
+        dots = (places, np.zeros(0) if classes is None else classes)
+        if self._dots is None or not all(_same(a, b) for a, b in zip(dots, self._dots, strict=True)):
+            self._dots = dots
+            self._view.set_points(places, classes, radius=3.0)
+
+
+def _same(one: Doubles, other: Doubles) -> bool:
+    """Whether two arrays are the same to a thousandth of a unit."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0.0, atol=1e-3))

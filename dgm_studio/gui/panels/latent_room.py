@@ -35,9 +35,10 @@ class WrappedLabel(QLabel):
         return False
 
     def setText(self, text: str) -> None:
-        """Show another text."""
-        super().setText(text)
-        self._grow()
+        """Show another text; the layout is only bothered when it needs another height."""
+        if text != self.text():
+            super().setText(text)
+            self._grow()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Narrower is higher."""
@@ -64,7 +65,9 @@ class WrappedLabel(QLabel):
         return max(room.height(), self._lines * metrics.lineSpacing()) + 1
 
     def _grow(self) -> None:
-        self.updateGeometry()
+        height = self._height()
+        if height != self.height() or height != self.minimumHeight():
+            self.setFixedHeight(height)
 
 
 class FlowBox(QWidget):

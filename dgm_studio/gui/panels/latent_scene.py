@@ -53,7 +53,7 @@ class Scene(QObject):
         self.state = LatentState.new(card.latent)
         self.space = Space.unknown(card.latent)
         self.plane: Plane | None = None
-        self._peeking = False
+        self._peeking, self.quiet = False, False
         self.map = MapCard(ask, parent)
         self.strips = StripsView(ask, self.map)
         self.bar = PathBar(self.map)
@@ -89,8 +89,9 @@ class Scene(QObject):
         return True
 
     def commit(self, name: str) -> None:
-        """A gesture has ended."""
-        self.committed.emit(name)
+        """A gesture has ended; what a restored state sets off by itself is none."""
+        if not self.quiet:
+            self.committed.emit(name)
 
     def stored(self) -> dict[str, Any]:
         """The state as plain data, with what is in sight of the map and whether play loops."""
@@ -107,12 +108,15 @@ class Scene(QObject):
             but: Axis key of the slider under the hand, which is left alone.
         """
         self._peeking = False
+        left_path = self.state.frame >= 0
+        self.bar.transport.stop()
         self.state = replace(self.state, z=as_tuple(z), frame=-1)
         self.sliders.show_z(z, but)
         self.turn()
-        self.bar.transport.stop()
-        self.bar.show_frame(-1)
         self.map.overlays.show_z(z)
+        if left_path:
+            self.bar.show_frame(-1)
+            self.map.overlays.show_frame(-1)
         self.look()
 
     def keep_locks(self, z: Doubles) -> Doubles:
