@@ -100,7 +100,6 @@ class Program(QObject):
         pictures.mkdir(parents=True, exist_ok=True)
         self.window = StudioWindow(Studio(), self.bridge, self.shelf, self._journal, pictures)
         self.window.setWindowIcon(_window_icon())
-        self.window.start.set_flight(any(card.key == "zoo:vae-digits" for card in self.shelf.box()))
         self._files: Sequence[str] = ()
         self._closed: bool | None = None
         self._warm = QTimer(self, interval=50)
@@ -247,7 +246,13 @@ def read_card(key: str) -> ModelCard:
 
 
 def _box() -> list[ModelCard]:
-    return [manifest.model_card(f"zoo:{name}") for name in manifest.zoo_names()]
+    found = []
+    for name in manifest.zoo_names():
+        try:
+            found.append(manifest.model_card(f"zoo:{name}"))
+        except Problem as problem:  # one broken file must not keep the window from opening
+            log.warning("zoo:%s is left out: %s", name, problem)
+    return found
 
 
 def _runs() -> list[ModelCard]:

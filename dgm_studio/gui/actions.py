@@ -140,6 +140,7 @@ class KeySheet(QDialog):
                 row = _add_group(grid, page, 2 * column, row, name, groups[name])
         area = QScrollArea(self)
         area.setWidgetResizable(True)
+        area.setAccessibleName("Shortcuts")
         area.setWidget(page)
         close = Button("Close", self)
         close.clicked.connect(self.accept)

@@ -95,6 +95,7 @@ class QueuePopup(QFrame):
         self._none = label("No jobs. Training, evaluation and exports appear here.", "secondary", self, wrap=True)
         area = QScrollArea(self)
         area.setWidgetResizable(True)
+        area.setAccessibleName("List of jobs")
         area.setWidget(self._inner)
         self._share = ValueSlider("Training's share", 0.0, 0.95, engine.share, self)
         self._share.setToolTip("Part of the time that training keeps while pictures are asked for without a pause.")

@@ -40,7 +40,7 @@ def gather(window: StudioWindow) -> dict[str, Any]:
         "geometry": bytes(window.saveGeometry().toBase64().data()).decode("ascii"),
         "docks": [[dock.host.key, dock.host.kind.name] for dock in window.docks.all()],
         "layout": window.docks.layout(),
-        "library": not window.library.isHidden(),
+        "library": window.library_wanted,
         "inspector": not window.inspector.isHidden(),
         "steps": dict(window.centre.steps),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QMouseEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from dgm_studio.core.cards import ModelCard
+from dgm_studio.core.requests import FollowPath
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import Button
@@ -18,6 +21,13 @@ from dgm_studio.gui.widgets.painting import draw_picture, follow_theme, to_image
 
 FIRST_MODEL = "zoo:vae-digits"
 _FRAME_MS = 40
+
+
+def walk(card: ModelCard) -> FollowPath:
+    """A closed path through a model's prior; the same one at every start."""
+    dice = random.Random(7)
+    anchors = tuple(tuple(dice.gauss(0.0, 1.0) for _ in range(card.latent)) for _ in range(6))
+    return FollowPath(card.key, anchors, "spherical", 48, closed=True)
 
 
 class Wanderer(QWidget):
@@ -62,11 +72,13 @@ class Wanderer(QWidget):
             self.clicked.emit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if not self._pictures:
-            return
         painter = QPainter(self)
         side = float(self.height())
         pitch = side + theme.SPACE[1]
+        if not self._pictures:
+            for place in range(int(self.width() // pitch) + 1):
+                painter.fillRect(QRectF(place * pitch, 0, side, side), theme.current().colour("bg2"))
+            return
         first = int(self._phase // pitch)
         x = -(self._phase % pitch)
         while x < self.width():
@@ -193,7 +205,7 @@ class StartPage(QScrollArea):
         recent.add(self._none)
         recent.body.addLayout(self._recent)
         recent.body.addStretch()
-        for place, card in enumerate((train, look, self._session_card, recent)):
+        for place, card in enumerate((train, look, recent, self._session_card)):
             grid.addWidget(card, place // 2, place % 2)
         self._session_card.hide()
         return grid

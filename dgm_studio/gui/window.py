@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStatusBar, QWidget
 
 from dgm_studio.core.cards import ModelCard, split_key
@@ -29,7 +29,7 @@ from dgm_studio.gui.library import Entry, Library
 from dgm_studio.gui.palette import Palette
 from dgm_studio.gui.queue import QueuePopup
 from dgm_studio.gui.shelf import Shelf
-from dgm_studio.gui.start import FIRST_MODEL, StartPage
+from dgm_studio.gui.start import FIRST_MODEL, StartPage, walk
 from dgm_studio.gui.statusbar import LIVE_STATES, StatusBar
 from dgm_studio.gui.thumbs import Thumbnails
 from dgm_studio.gui.topbar import TopBar
@@ -37,6 +37,7 @@ from dgm_studio.gui.widgets.toast import Toast
 
 SIZE = (1440, 900)
 TICK_MS = 500
+NARROW = 860  # below, the library is folded away
 
 
 class StudioWindow(QMainWindow):
@@ -67,6 +68,7 @@ class StudioWindow(QMainWindow):
         self.runs: tuple[ModelCard, ...] = ()
         self.last_session: dict[str, Any] = {}
         self.speeds: dict[str, float] = {}
+        self.library_wanted, self._narrow = True, False
         self._painted = False
         self._library_stale = False
         self._dropped: list[str] = []
@@ -159,6 +161,8 @@ class StudioWindow(QMainWindow):
 
     def receive(self, topic: str, update: Update, ticket: Ticket) -> None:
         """Answers to the window's own questions: opened files."""
+        if topic == "walk" and isinstance(update, Frame):
+            self.start.wanderer.set_pictures(list(update.data["pictures"]))
         opening = self._opening.get(ticket.id)
         if opening is None:
             return
@@ -183,6 +187,10 @@ class StudioWindow(QMainWindow):
         self.thumbnails.start()
         self.inspector.show_card(self.studio.card)
         self._show_device()
+        first = next((card for card in self.shelf.box() if card.key == FIRST_MODEL), None)
+        self.start.set_flight(first is not None)
+        if first is not None and not self.studio.selection:
+            self._asker("walk", walk(first))
 
     def _job_updated(self, ticket: Ticket, update: Update) -> None:
         if isinstance(update, Result) and isinstance(update.value, ModelCard) and isinstance(ticket.request, Train):
@@ -310,7 +318,7 @@ class StudioWindow(QMainWindow):
         self.top.new_run_wanted.connect(self.new_run)
         self.top.theme_wanted.connect(self.toggle_theme)
         self.top.start_wanted.connect(self.home)
-        self.top.chip_clicked.connect(self.open)
+        self.top.chip_clicked.connect(self._open_comparison)
         self.top.chip_closed.connect(self.studio.compare_toggle)
         self.start.fly_wanted.connect(self.fly)
         self.start.new_run_wanted.connect(self.new_run)
@@ -324,15 +332,23 @@ class StudioWindow(QMainWindow):
         self.status.queue_wanted.connect(self.show_queue)
         self.status.job_clicked.connect(self._look_at_job)
         self.toast.acted.connect(self._act)
+        theme.changed.connect(self._make_room)
 
     def _studio_changed(self, what: str) -> None:
         if what in ("cards", "comparison"):
             self._library_stale = True
         if what == "comparison":
-            known = {c.key: c for c in (*self.shelf.box(), *self.runs, *self.studio.cards.values())}
-            self.top.show_comparison([(k, known[k].name if k in known else k) for k in self.studio.comparison])
+            self._show_comparison()
         if what == "recent":
             self.start.show_recent(self.studio.recent)
+
+    def _show_comparison(self) -> None:
+        known = {c.key: c for c in (*self.shelf.box(), *self.runs, *self.studio.cards.values())}
+        for key in [k for k in self.studio.comparison if k in known and k not in self.studio.cards]:
+            self.studio.add(known[key])
+        self.top.show_comparison([(k, known[k].name) for k in self.studio.comparison if k in known])
+        for host in self.centre.hosts.all():
+            host.panel.comparison_changed()
 
     def _tick(self) -> None:
         if self._library_stale or any(job.state in LIVE_STATES for job in self.bridge.engine.jobs()):
@@ -357,6 +373,9 @@ class StudioWindow(QMainWindow):
 
     def _open_dropped(self) -> None:
         drops.open_paths(self, self._dropped)
+
+    def _open_comparison(self, key: str) -> None:
+        self.open(key, "compare")
 
     def _menu(self, card: ModelCard, at: QPoint) -> None:
         menus.library_menu(self, card).popup(at)
@@ -388,10 +407,17 @@ class StudioWindow(QMainWindow):
 
     def toggle_library(self) -> None:
         """Show or hide the left column."""
-        self.show_library(self.library.isHidden())
+        shown = self.library.isHidden()
+        self._narrow = False  # asked for by hand: it stays, however narrow the window
+        self.show_library(shown)
 
     def show_library(self, shown: bool) -> None:
         """Show or hide the left column."""
+        self.library_wanted = shown
+        self._place_library()
+
+    def _place_library(self) -> None:
+        shown = self.library_wanted and not self._narrow
         self.library.setVisible(shown)
         self.top.library.setVisible(not shown)
 
@@ -410,6 +436,17 @@ class StudioWindow(QMainWindow):
         session.restore(self, self.last_session)
 
     # -- life --------------------------------------------------------------------------------------------------------
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The library gives way where there is no room for it, and comes back where there is."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        narrow = self.width() < theme.current().px(NARROW)
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._place_library()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The first paint tells that heavy work may begin."""

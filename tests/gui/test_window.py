@@ -8,19 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
 
 from dgm_studio.core import requests
 from dgm_studio.core.engine import Job
-from dgm_studio.gui import drops, menus, newrun, session, theme
+from dgm_studio.core.updates import Problem
+from dgm_studio.gui import drops, menus, newrun, session, shots, theme
 from dgm_studio.gui.library import ENTRY, Entry
 from dgm_studio.gui.panels.samples import SamplesPanel
-from dgm_studio.gui.panels.spec import Panel
 from dgm_studio.gui.shots import pass_time
 from dgm_studio.gui.window import StudioWindow
 from tests.gui.window_fakes import model, studio_window
@@ -51,7 +52,7 @@ def rows(window: StudioWindow) -> list[Entry]:
     return [model_.index(n).data(ENTRY) for n in range(model_.rowCount())]
 
 
-def panel_of(window: StudioWindow) -> Panel:
+def panel_of(window: StudioWindow) -> Any:
     shown = window.centre.current()
     assert shown is not None
     return shown
@@ -307,6 +308,7 @@ def test_every_focusable_widget_of_the_window_has_a_name(window: StudioWindow) -
 CLOSE_WHILE_TRAINING = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from PySide6.QtCore import QTimer
 from dgm_studio import app
 from dgm_studio.core import requests
@@ -352,3 +354,30 @@ def test_closing_while_something_trains_ends_with_status_0_within_a_second(how: 
         took = time.monotonic() - since
     assert took < 5, f"{took:.1f} s on a busy machine; the bench measures the one second"
     assert json.loads((home / "session" / "session.json").read_text())["clean"] is True
+
+
+def test_the_compared_models_are_asked_the_same_and_stand_in_one_table(window: StudioWindow) -> None:
+    window.studio.compare_toggle("zoo:vae-faces")
+    window.open("zoo:vae-digits", "compare")
+    turn(window)
+    panel = panel_of(window)
+    assert [card.key for card in panel.models()] == ["zoo:vae-digits", "zoo:vae-faces"]
+    assert {(row.card.key, str(row.frame.state)) for row in panel._rows.values()} == {
+        ("zoo:vae-digits", "ready"),
+        ("zoo:vae-faces", "ready"),
+    }
+    window.top.chip_closed.emit("zoo:vae-faces")
+    assert [card.key for card in panel.models()] == ["zoo:vae-digits"]
+
+
+def test_a_shot_is_the_panel_alone_in_the_size_that_was_asked_for(window: StudioWindow, tmp_path: Path) -> None:
+    window.bridge.engine.start()
+    picture = tmp_path / "samples.png"
+    shots.take(window, "samples", "zoo:vae-digits", picture, size=(900, 600), state={"seed": 4}, seconds=20)
+    image = QImage(str(picture))
+    ratio = window.devicePixelRatioF()
+    assert (image.width(), image.height()) == (900 * ratio, 600 * ratio)
+    assert panel_of(window).state()["seed"] == 4
+    with pytest.raises(Problem, match="there is no panel nonsense"):
+        shots.take(window, "nonsense", "zoo:vae-digits", picture, size=(900, 600), seconds=20)
+    assert window.bridge.engine.close(2)

@@ -13,6 +13,7 @@ _TABLE = (
     ("latent", "LatentPanel"),
     ("samples", "ReconstructPanel"),
     ("samples", "SamplesPanel"),
+    ("compare", "ComparePanel"),
 )
 
 

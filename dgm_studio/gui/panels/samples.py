@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, ModelCard
 from dgm_studio.core.outbox import Ticket
@@ -53,7 +53,18 @@ class GridPanel(Panel):
         self.rail = QVBoxLayout(self._rail)
         self.rail.setContentsMargins(0, 0, 0, 0)
         self.rail.setSpacing(theme.SPACE[2])
-        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        page = QWidget(self)
+        page.setObjectName("scrolled")
+        area = QScrollArea(self)
+        area.setAccessibleName(self.title)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(area)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, page)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(theme.SPACE[2])
         self._row.addWidget(self._canvas, 1)
@@ -134,6 +145,7 @@ class GridPanel(Panel):
     def _fit(self) -> None:
         narrow = self._row.direction() == QBoxLayout.Direction.TopToBottom
         width = theme.current().px(RAIL)
+        self._canvas.setMinimumHeight(theme.current().px(320))
         self._rail.setMinimumWidth(0 if narrow else width)
         self._rail.setMaximumWidth(16_777_215 if narrow else width)
 

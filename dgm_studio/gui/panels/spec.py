@@ -107,6 +107,9 @@ class Panel(QWidget):
         """Look at another snapshot or a newer step of the same model: keep the state, ask again."""
         self.card = card
 
+    def comparison_changed(self) -> None:
+        """The comparison set (`studio.comparison`) has changed."""
+
     def state(self) -> dict[str, Any]:
         """JSON-able: everything that undo, sessions, recipes and bookmarks need."""
         return {}
