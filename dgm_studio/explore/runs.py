@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dgm_studio.core.events import write_csv, write_events
-from dgm_studio.core.history import read_history
+from dgm_studio.core.history import History, Journal, read_history
 from dgm_studio.core.requests import EditRun, Evaluate, ExportMetrics, ListSystems, OpenModel, ReadRun, Train
 from dgm_studio.core.runs import RunFolder
 from dgm_studio.core.updates import Problem, Progress, Result, Update
@@ -17,6 +17,7 @@ from dgm_studio.explore.workbench import run_folder
 from dgm_studio.models import registry
 from dgm_studio.training.evaluate import evaluate
 from dgm_studio.training.loop import Session
+from dgm_studio.training.record import Record
 
 if TYPE_CHECKING:
     from dgm_studio.explore.workbench import Workbench
@@ -74,6 +75,7 @@ def read_run(bench: Workbench, asked: ReadRun) -> Iterator[Update]:
             "kl": history.kl(),
             "snapshots": folder.snapshots(),
             "damaged": history.damaged,
+            "health": _health(folder, history),
             "live": folder.path in bench.live,
         }
     )
@@ -118,3 +120,10 @@ def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
     model = bench.model(asked.model)
     part = (yield from bench.dataset(model.card.data)).split(asked.split)
     yield from evaluate(model.module, part, asked)
+
+
+def _health(folder: RunFolder, history: History) -> list[dict[str, Any]]:
+    """What the recorded figures say, as when they were recorded; of single layers nothing is kept."""
+    record = Record(Journal(folder.metrics_file))
+    record.recall(history)
+    return [line.to_json() for line in record.health({})] if history.curves else []

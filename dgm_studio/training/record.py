@@ -44,6 +44,8 @@ class Record:
             self.validated = validated.step[-1]
             valid = history.values("valid/loss")
             self._checks = [(_loss_before(history, s), v) for s, v in zip(validated.step, valid, strict=True)]
+        if history.kl_rows:
+            self.kl = np.asarray(history.kl_rows[-1], np.float32)
 
     def flag(self, flag: dict[str, Any], time: float) -> None:
         """Note what happened or was changed."""
