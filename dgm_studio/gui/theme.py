@@ -12,7 +12,6 @@ from string import Template
 
 import numpy as np
 import numpy.typing as npt
-import pyqtgraph as pg
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
@@ -269,6 +268,8 @@ def category(index: int) -> QColor:
 
 @cache
 def _lookup(name: str) -> npt.NDArray[np.uint8]:
+    import pyqtgraph as pg  # a third of a second that the window's first paint does not wait for
+
     table = np.asarray(pg.colormap.get(name).getLookupTable(nPts=256, alpha=False), dtype=np.uint8)
     table.setflags(write=False)
     return table
