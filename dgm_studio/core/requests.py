@@ -333,7 +333,7 @@ class Reconstruct:
     """Originals and their reconstructions.
 
     Frame "reconstructions": {"originals" [N, ...], "pictures" [N, ...], "bound" [N] nats, "labels": [str], "indices"
-    [N]}.
+    [N]}. It comes twice: the bounds, which take longer, are NaN at first, and stay so when the model does not score.
     """
 
     model: str

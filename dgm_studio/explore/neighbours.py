@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
@@ -18,12 +17,70 @@ from dgm_studio.explore.loaded import as_floats
 from dgm_studio.explore.samples import labels_of
 
 if TYPE_CHECKING:
-    from dgm_studio.data.dataset import Part
+    from dgm_studio.data.dataset import Dataset, Part
     from dgm_studio.explore.workbench import Workbench
 
 MOST_NEIGHBOURS = 64
-VALUES_AT_ONCE = 6_000_000  # numbers compared between two yields
-BASELINE_COUNT = 128  # test examples whose distance to the training data is the yardstick
+VALUES_AT_ONCE = 4_000_000  # numbers compared with one picture between two yields
+LARGEST_INDEX = 150_000_000  # numbers held ready as floats; of larger sets every block is converted anew
+INDICES_KEPT = 2
+BASELINE_COUNT = 64  # test examples whose distance to the training data is the yardstick
+
+
+class NeighbourIndex:
+    """The training examples as rows of floats with their squared lengths.
+
+    Args:
+        part: The examples.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.size = math.prod(part.x.shape[1:])
+        self.baseline = math.nan
+        self._blocks: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def nearest(self, x: Tensor, k: int) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
+        """The k nearest examples.
+
+        Ranked by |a|^2 - 2 ab, one matrix product a block; the distances of those chosen are then computed anew from
+        differences, so that an exact copy has distance 0 and not the rounding error of two large sums.
+
+        Args:
+            x: Items, [n, *S].
+            k: How many.
+
+        Returns:
+            Euclidean distances [n, k], nearest first, and positions in the part [n, k].
+        """
+        queries = x.flatten(1).cpu()
+        n, total = len(queries), len(self.part)
+        best, chosen = torch.full((n, 0), torch.inf), torch.zeros((n, 0), dtype=torch.int64)
+        for start in range(0, total, self._step):
+            rows, squares = self._block(start)
+            scores = squares - 2.0 * queries @ rows.T
+            near, at = scores.topk(min(k, len(rows)), largest=False)
+            both, candidates = torch.cat([best, near], 1), torch.cat([chosen, at + start], 1)
+            best, order = both.topk(min(k, both.shape[1]), largest=False)
+            chosen = candidates.gather(1, order)
+            yield Progress(min(start + self._step, total), total, "Comparing with the training data")
+        found = self.part.batch(chosen.flatten()).reshape(n, chosen.shape[1], self.size)
+        distances, order = (found - queries[:, None]).square().sum(-1).sqrt().sort(dim=1, stable=True)
+        return distances, chosen.gather(1, order)
+
+    @property
+    def _step(self) -> int:
+        return max(1, VALUES_AT_ONCE // self.size)
+
+    def _block(self, start: int) -> tuple[Tensor, Tensor]:
+        known = self._blocks.get(start)
+        if known is not None:
+            return known
+        rows = self.part.batch(torch.arange(start, min(start + self._step, len(self.part)))).flatten(1)
+        made = (rows, rows.square().sum(1))
+        if len(self.part) * self.size <= LARGEST_INDEX:
+            self._blocks[start] = made
+        return made
 
 
 @answers(FindNeighbours)
@@ -39,7 +96,8 @@ def find_neighbours(bench: Workbench, asked: FindNeighbours) -> Iterator[Update]
     if tuple(part.x.shape[1:]) != tuple(model.modality.shape):
         raise Problem("The data have another shape than the model's pictures.", "They were changed since training.")
     scale = math.sqrt(math.prod(model.modality.shape))
-    distances, rows = yield from nearest(part, model.decode(z), asked.k)
+    index = _index(bench, dataset)
+    distances, rows = yield from index.nearest(model.decode(z), asked.k)
     chosen = rows[0]
     shown = {"pictures": part.picture(chosen)} if part.pictures else {"points": as_floats(part.batch(chosen))}
     data = {
@@ -47,41 +105,28 @@ def find_neighbours(bench: Workbench, asked: FindNeighbours) -> Iterator[Update]
         "distances": as_floats(distances[0] / scale),
         "indices": chosen.numpy().copy(),
         "labels": labels_of(dataset.card, part, chosen),
-        "baseline": bench.yardsticks.get(model.card.data, float("nan")),
+        "baseline": index.baseline,
     }
     yield Frame("neighbours", dict(data))
-    if model.card.data not in bench.yardsticks:
-        bench.yardsticks[model.card.data] = yield from _yardstick(part, dataset.split("test"), scale)
-        yield Frame("neighbours", {**data, "baseline": bench.yardsticks[model.card.data]})
+    if math.isnan(index.baseline):
+        index.baseline = yield from _baseline(index, dataset.split("test"), scale)
+        yield Frame("neighbours", {**data, "baseline": index.baseline})
 
 
-def _yardstick(train: Part, test: Part, scale: float) -> Generator[Progress, None, float]:
-    """Median distance of a test example to its nearest training example."""
-    fresh = test.batch(torch.arange(min(BASELINE_COUNT, len(test))))
-    distances, _ = yield from nearest(train, fresh, 1)
-    return float(distances.median()) / scale
+def _index(bench: Workbench, dataset: Dataset) -> NeighbourIndex:
+    name = dataset.card.name
+    found = bench.indices.get(name)
+    if found is None or found.part is not dataset.split("train"):
+        found = bench.indices[name] = NeighbourIndex(dataset.split("train"))
+        while len(bench.indices) > INDICES_KEPT:
+            bench.indices.popitem(last=False)
+    return found
 
 
-def nearest(part: Part, x: Tensor, k: int) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
-    """The k nearest items of a part, a block of it between two yields.
-
-    Args:
-        part: Where to look.
-        x: Items, [n, *S].
-        k: How many.
-
-    Returns:
-        Euclidean distances [n, k], nearest first, and positions in the part [n, k].
-    """
-    from dgm_studio.data import neighbours
-
-    block = max(1, VALUES_AT_ONCE // math.prod(part.x.shape[1:]))
-    distances, rows = torch.full((len(x), 0), torch.inf), torch.zeros((len(x), 0), dtype=torch.int64)
-    for start in range(0, len(part), block):
-        some = dataclasses.replace(part, x=part.x[start : start + block])
-        near, at = neighbours.nearest(some, x, k)
-        both, candidates = torch.cat([distances, near], 1), torch.cat([rows, at + start], 1)
-        distances, order = both.topk(min(k, both.shape[1]), largest=False)
-        rows = candidates.gather(1, order)
-        yield Progress(min(start + block, len(part)), len(part), "Comparing with the training data")
-    return distances, rows
+def _baseline(index: NeighbourIndex, test: Part, scale: float) -> Generator[Progress, None, float]:
+    """Median distance of a test example to its nearest training example, a few examples at a time."""
+    distances = []
+    for rows in torch.split(torch.arange(min(BASELINE_COUNT, len(test))), 8):
+        near, _ = yield from index.nearest(test.batch(rows), 1)
+        distances.append(near[:, 0])
+    return float(torch.cat(distances).median()) / scale

@@ -82,42 +82,40 @@ def density_picture(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 @answers(Reconstruct)
 def reconstruct(bench: Workbench, asked: Reconstruct) -> Iterator[Update]:
-    """Data beside what is decoded from their posterior means."""
+    """Data beside what is decoded from their posterior means; the bounds, which take longer, come afterwards."""
     model = bench.model(asked.model)
     model.need(Capability.ENCODES, Capability.DECODES)
     dataset = yield from bench.dataset(model.card.data)
     part = dataset.split(asked.split)
     rows = rows_of(part, asked.start, asked.count, asked.split)
-    generator = model.generator(asked.seed)
-    originals, pictures, bounds = [], [], []
-    for start in range(0, len(rows), model.slice):
-        x = part.batch(rows[start : start + model.slice]).to(model.device)
-        originals.append(x)
+    originals = part.batch(rows).to(model.device)
+    pictures: list[Tensor] = []
+    for x in torch.split(originals, model.slice):
         pictures.append(model.decode(model.module.encode(x).mean))
-        bounds.append(bound_of(model, x, generator))
-        n = sum(len(b) for b in bounds)
-        yield Frame(
-            "reconstructions", _reconstructions(model, dataset.card, part, rows[:n], originals, pictures, bounds)
-        )
-
-
-def _reconstructions(
-    model: LoadedModel,
-    card: DataCard,
-    part: Part,
-    rows: Tensor,
-    originals: list[Tensor],
-    pictures: list[Tensor],
-    bounds: list[Tensor],
-) -> dict[str, Any]:
-    (originals_shown,) = model.shown(torch.cat(originals)).values()
-    return {
+        yield Progress(len(pictures) * model.slice, len(rows), "Reconstructing")
+    (shown,) = model.shown(originals).values()
+    data = {
         **model.shown(torch.cat(pictures)),
-        "originals": originals_shown,
-        "bound": as_floats(torch.cat(bounds)),
-        "labels": labels_of(card, part, rows),
+        "originals": shown,
+        "bound": np.full(len(rows), np.nan, np.float32),
+        "labels": labels_of(dataset.card, part, rows),
         "indices": rows.numpy().copy(),
     }
+    yield Frame("reconstructions", dict(data))
+    bounds = yield from _bounds(model, originals, model.generator(asked.seed))
+    yield Frame("reconstructions", {**data, "bound": bounds})
+
+
+def _bounds(
+    model: LoadedModel, x: Tensor, generator: torch.Generator
+) -> Generator[Progress, None, npt.NDArray[np.float32]]:
+    """The bound of every datum, [N] nats, a few data between two yields."""
+    found: list[Tensor] = []
+    size = max(1, 2 * model.slice // BOUND_SAMPLES)
+    for some in torch.split(x, size):
+        found.append(bound_of(model, some, generator))
+        yield Progress(len(found) * size, len(x), "Bounding the likelihood")
+    return as_floats(torch.cat(found))
 
 
 def rows_of(part: Part, start: int, count: int, split: str) -> Tensor:

@@ -21,6 +21,7 @@ from dgm_studio.explore.loaded import LoadedModel, stamp_of
 
 if TYPE_CHECKING:
     from dgm_studio.data.dataset import Dataset
+    from dgm_studio.explore.neighbours import NeighbourIndex
     from dgm_studio.training.loop import Session
 
 MODELS_KEPT = 8
@@ -38,7 +39,7 @@ class Workbench:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.live: dict[Path, Session] = {}
-        self.yardsticks: dict[str, float] = {}
+        self.indices: OrderedDict[str, NeighbourIndex] = OrderedDict()
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: dict[str, LoadedModel] = {}
         self._data: OrderedDict[str, Dataset] = OrderedDict()
@@ -83,6 +84,7 @@ class Workbench:
         """Give back what can be loaded again."""
         self._models.clear()
         self._data.clear()
+        self.indices.clear()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
