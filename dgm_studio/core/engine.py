@@ -85,8 +85,10 @@ class Engine:
         """Ask in the interactive lane; a request of the same slot that still waits is replaced."""
         with self._changed:
             ticket = Ticket(next(self._ids), slot, request, "", "interactive", time.perf_counter())
-            replaced = self._waiting.pop(slot, None)
-            self._waiting[slot] = ticket
+            replaced = self._waiting.get(slot)
+            self._waiting[slot] = (
+                ticket  # keeps the place in the queue, or a slot that is asked often never has its turn
+            )
             self._changed.notify_all()
         if replaced is not None:
             self.outbox.put(replaced, Cancelled())

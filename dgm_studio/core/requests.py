@@ -197,8 +197,8 @@ class DrawMap:
     """A plane of the latent space as one picture, for export.
 
     Frame "map": {"picture": uint8 [rows h, columns w(, 3)], "rows": int, "columns": int}, cells of decoded pictures
-    at the middles of an even grid over the rectangle; rows follow from the rectangle's shape. In slices, each with what is
-    decoded so far (undecoded cells are blank), from the top row down.
+    at the middles of an even grid over the rectangle; rows follow from the rectangle's shape. In slices, each with what
+    is decoded so far (undecoded cells are blank), from the top row down.
 
     Args:
         model: Model key.
@@ -394,8 +394,8 @@ class ReadRun:
 class ReadFamily:
     """Result: the run, its ancestors and their forks, as a tuple of dicts.
 
-    Each {"key", "name", "parent": key or "", "start": step it begins at, "end": step it reached, "state": "live" | "done" |
-    "paused" | "failed", "figure": headline in words, "change": what its fork changed}.
+    Each {"key", "name", "parent": key or "", "start": step it begins at, "end": step it reached, "state": "live" |
+    "done" | "paused" | "failed", "figure": headline in words, "change": what its fork changed}.
     """
 
     run: str

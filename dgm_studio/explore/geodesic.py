@@ -68,10 +68,11 @@ def relax(
         slice_size: Points that are decoded between two yields.
 
     Yields:
-        The curve after every iteration, None where the work is merely interrupted; the last one has `settled`.
+        The curve at first and after every iteration, None where the work is merely interrupted; the last one has `settled`.
     """
     flat = _flat_inverse(len(path), fixed)
     at = yield from _slope(decode, path, slice_size)
+    yield at.curve
     memory: list[tuple[Tensor, Tensor]] = []
     quiet = 0
     for _ in range(MOST_ITERATIONS):

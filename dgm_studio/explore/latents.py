@@ -60,16 +60,16 @@ def encoded(bench: Workbench, model: LoadedModel, split: str, count: int) -> Gen
         return known  # type: ignore[no-any-return]
     part = (yield from bench.dataset(model.card.data)).split(split)
     n = min(count, len(part))
-    means, stds, kl = [], [], torch.zeros(model.card.latent, device=model.device)
-    for start in range(0, n, model.slice):
-        rows = torch.arange(start, min(start + model.slice, n))
+    # Kept while it grows: a question that is replaced by a newer one half way leaves what it has done to that one.
+    parts: list[tuple[Tensor, Tensor, Tensor]] = model.noted(("encoding", split, count), list)
+    while len(parts) * model.slice < n:
+        rows = torch.arange(len(parts) * model.slice, min((len(parts) + 1) * model.slice, n))
         posterior = model.module.encode(part.batch(rows).to(model.device))
-        means.append(posterior.mean)
-        stds.append(posterior.std)
-        kl += model.kl_per_dim(posterior).sum(0)
+        parts.append((posterior.mean, posterior.std, model.kl_per_dim(posterior)))
         yield Progress(int(rows[-1]) + 1, n, "Encoding the data")
+    mean, std, kl = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
     factors = {name: np.array(values[:n].numpy(), np.int64) for name, values in part.factors.items()}
-    found = Encoded(torch.cat(means), torch.cat(stds), kl / n, np.arange(n), factors)
+    found = Encoded(mean, std, kl.mean(0), np.arange(n), factors)
     model.write(("encoded", split, count), found)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,6 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 
 LARGEST_SLICE = 32  # data decoded or encoded between two yields
 PATIENCE = 20  # what was worked out for a model in training holds for a twentieth of its steps
+PATIENCE_SECONDS = 3.0  # and at least so long, or early in a run nothing would ever be finished
 SLICE_PIXELS = 32 * 32 * 32  # the same for large pictures; fixed, never timed, so that a picture repeats bit for bit
 
 GROWTH = 1.25
@@ -59,6 +61,7 @@ class LoadedModel:
         self.modality = _shown_modality(card)
         self._version = version
         self._noted_at = version() if version else 0
+        self._noted_when = time.monotonic()
         self._notes: dict[Hashable, Any] = {}
 
     def fresh(self) -> bool:
@@ -95,13 +98,13 @@ class LoadedModel:
         self._notes[name] = value
 
     def forget_when_trained(self) -> None:
-        """Drop all notes when training has gone on for more than a twentieth of what it had done."""
+        """Drop all notes when training has gone on for a while, in steps and in seconds."""
         if self._version is None:
             return
-        version = self._version()
-        if abs(version - self._noted_at) > self._noted_at // PATIENCE:
+        version, now = self._version(), time.monotonic()
+        if abs(version - self._noted_at) > self._noted_at // PATIENCE and now - self._noted_when > PATIENCE_SECONDS:
             self._notes.clear()
-            self._noted_at = version
+            self._noted_at, self._noted_when = version, now
 
     # -- latents -----------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ def reconstruct(bench: Workbench, asked: Reconstruct) -> Iterator[Update]:
     pictures: list[Tensor] = []
     for x in torch.split(originals, model.slice):
         pictures.append(model.decode(model.module.encode(x).mean))
-        yield Progress(len(pictures) * model.slice, len(rows), "Reconstructing")
+        if len(pictures) * model.slice < len(rows):
+            yield Progress(len(pictures) * model.slice, len(rows), "Reconstructing")
     (shown,) = model.shown(originals).values()
     data = {
         **model.shown(torch.cat(pictures)),

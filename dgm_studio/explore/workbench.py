@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -43,6 +43,7 @@ class Workbench:
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: dict[str, LoadedModel] = {}
         self._data: OrderedDict[str, Dataset] = OrderedDict()
+        self._loading: dict[str, Generator[tuple[int, int, str], None, Dataset]] = {}
 
     # -- answering -----------------------------------------------------------------------------------------------------
 
@@ -152,28 +153,34 @@ class Workbench:
         Raises:
             Problem: No such data, or nothing readable in it.
         """
-        from dgm_studio.data.registry import loading
-
-        if name not in self._data:
-            with torch.inference_mode(False):
-                steps = loading(name)
-            found = yield from _with_progress(steps)
-            self._data[name] = found
-            while len(self._data) > DATA_KEPT:
-                self._data.popitem(last=False)
+        while name not in self._data:
+            update = self._load(name)
+            if update is not None:
+                yield update
         self._data.move_to_end(name)
+        while len(self._data) > DATA_KEPT:
+            self._data.popitem(last=False)
         return self._data[name]
 
+    def _load(self, name: str) -> Progress | None:
+        """One step of reading a data set; None when it is read.
 
-def _with_progress(steps: Generator[tuple[int, int, str], None, Dataset]) -> Generator[Progress, None, Dataset]:
-    while True:
+        The reading belongs to the bench: a question that is replaced half way leaves it to the next one.
+        """
+        from dgm_studio.data.registry import loading
+
+        steps = self._loading.setdefault(name, loading(name))
         try:
             # Data read in inference mode could not be trained on.
             with torch.inference_mode(False):
-                done, total, text = next(steps)
+                return Progress(*next(steps))
         except StopIteration as finished:
-            return cast("Dataset", finished.value)
-        yield Progress(done, total, text)
+            self._data[name] = finished.value
+        except BaseException:
+            del self._loading[name]
+            raise
+        del self._loading[name]
+        return None
 
 
 def _live_model(session: Session) -> LoadedModel:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgm_studio.core.requests import DecodeLatent, DecodeMany, DescribeLatents, TraverseLatents
-from dgm_studio.core.updates import Problem
+from dgm_studio.core.updates import Frame, Problem
 from dgm_studio.data import registry
 from dgm_studio.explore import directions
 from dgm_studio.explore.workbench import Workbench
@@ -97,3 +97,16 @@ def test_a_film_strip_runs_along_its_direction_through_the_point(bench: Workbenc
     assert np.abs(data["pictures"][:, 2].astype(int) - middle).max() <= 1
     assert np.abs(data["pictures"][1, 4].astype(int) - end).max() <= 1
     assert list(data["values"]) == [-2.0, -1.0, 0.0, 1.0, 2.0]
+
+
+def test_an_encoding_that_was_given_up_goes_on_where_it_stopped(bench: Workbench) -> None:
+    asked, seen = DescribeLatents("vae", "train", 400), []
+    bench.model("vae").module.encoder.register_forward_hook(lambda _m, args, _o: seen.append(len(args[0])))
+    for _ in range(20):
+        steps = bench.answer(asked)
+        for update in (next(steps), next(steps, None)):
+            if isinstance(update, Frame):
+                assert sum(seen) == 400 and update.data["points"].shape == (400, 3)
+                return
+        steps.close()  # type: ignore[attr-defined]
+    raise AssertionError("it never got to the end")
