@@ -87,7 +87,7 @@ class Engine:
             ticket = Ticket(next(self._ids), slot, request, "", "interactive", time.perf_counter())
             replaced = self._waiting.get(slot)
             self._waiting[slot] = (
-                ticket  # keeps the place in the queue, or a slot that is asked often never has its turn
+                ticket  # keeps its place, or a slot that is asked often never has its turn
             )
             self._changed.notify_all()
         if replaced is not None:

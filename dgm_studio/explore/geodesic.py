@@ -68,7 +68,7 @@ def relax(
         slice_size: Points that are decoded between two yields.
 
     Yields:
-        The curve at first and after every iteration, None where the work is merely interrupted; the last one has `settled`.
+        The curve at first and after every iteration, None where the work is merely interrupted; the last is `settled`.
     """
     flat = _flat_inverse(len(path), fixed)
     at = yield from _slope(decode, path, slice_size)
