@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,14 @@ _FRAME_MS = 40
 def walk(card: ModelCard) -> FollowPath:
     """A closed path through a model's prior; the same one at every start."""
     dice = random.Random(7)
-    anchors = tuple(tuple(dice.gauss(0.0, 1.0) for _ in range(card.latent)) for _ in range(6))
-    return FollowPath(card.key, anchors, "spherical", 48, closed=True)
+    anchors = [tuple(dice.gauss(0.0, 1.0) for _ in range(card.latent)) for _ in range(6)]
+    return FollowPath(card.key, (*anchors, anchors[0]), "spherical", 61)
+
+
+def flight(card: ModelCard) -> dict[str, Any]:
+    """The same path as a state of the latent panel."""
+    anchors = [{"z": list(z), "words": f"draw {n % 6 + 1}"} for n, z in enumerate(walk(card).anchors)]
+    return {"anchors": anchors, "kind": "spherical", "loop": True, "frame": 0}
 
 
 class Wanderer(QWidget):

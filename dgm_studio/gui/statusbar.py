@@ -114,10 +114,12 @@ class StatusBar(QFrame):
     Signals:
         queue_wanted(): Show the list of jobs above the button.
         job_clicked(Job): Look at what the job makes.
+        speed_known(Job, float): Units per second of the running job, again and again.
     """
 
     queue_wanted = Signal()
     job_clicked = Signal(object)
+    speed_known = Signal(object, float)
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -168,6 +170,8 @@ class StatusBar(QFrame):
     def _show(self, job: Job) -> None:
         progress = job.progress or Progress(0, 0)
         speed = self._speed.note(job.ticket.id, progress.done) if job.state == "running" else None
+        if speed:
+            self.speed_known.emit(job, speed)
         if self._name.text() != job.ticket.name:
             self._name.setText(job.ticket.name)
         unknown = None if job.state == "running" else 0.0

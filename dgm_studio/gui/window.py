@@ -29,7 +29,7 @@ from dgm_studio.gui.library import Entry, Library
 from dgm_studio.gui.palette import Palette
 from dgm_studio.gui.queue import QueuePopup
 from dgm_studio.gui.shelf import Shelf
-from dgm_studio.gui.start import FIRST_MODEL, StartPage, walk
+from dgm_studio.gui.start import FIRST_MODEL, StartPage, flight, walk
 from dgm_studio.gui.statusbar import LIVE_STATES, StatusBar
 from dgm_studio.gui.thumbs import Thumbnails
 from dgm_studio.gui.topbar import TopBar
@@ -89,6 +89,8 @@ class StudioWindow(QMainWindow):
         self.palette_list = Palette(self.top.search, self._commands, self)
         self.queue = QueuePopup(bridge.engine, self)
         self._connect()
+        self._take_off = QTimer(self, interval=100)
+        self._take_off.timeout.connect(self._play_soon)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
@@ -145,7 +147,16 @@ class StudioWindow(QMainWindow):
 
     def fly(self) -> None:
         """One click to a moving picture."""
-        self.open(FIRST_MODEL, "latent", {"playing": True})
+        self.open(FIRST_MODEL, "latent")
+        card = self.studio.card
+        if card is not None and card.key == FIRST_MODEL:
+            self.centre.show_state("latent", flight(card))
+            self._take_off.start()
+
+    def _play_soon(self) -> None:
+        panel = self.centre.current()
+        if panel is None or panel.name != "latent" or panel.play():
+            self._take_off.stop()
 
     def start_run(self, request: Train, card: ModelCard) -> None:
         """Train; `card` stands for the run until the worker has made it."""
@@ -331,6 +342,7 @@ class StudioWindow(QMainWindow):
         self.centre.time_machine.fork_wanted.connect(self._fork)
         self.status.queue_wanted.connect(self.show_queue)
         self.status.job_clicked.connect(self._look_at_job)
+        self.status.speed_known.connect(self._note_speed)
         self.toast.acted.connect(self._act)
         theme.changed.connect(self._make_room)
 
@@ -391,6 +403,10 @@ class StudioWindow(QMainWindow):
             self.open(f"run:{job.ticket.request.run}", "training")
         else:
             self.show_queue()
+
+    def _note_speed(self, job: Job, speed: float) -> None:
+        if isinstance(job.ticket.request, Train) and job.ticket.request.system:
+            self.speeds[job.ticket.request.system] = speed
 
     def _fork(self, step: int) -> None:
         if self.studio.card is not None:

@@ -16,6 +16,7 @@ from dgm_studio.core.cards import Capability, ModelCard
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Update
+from dgm_studio.gui.widgets.transport import Transport
 
 JOB = "job"
 
@@ -106,6 +107,15 @@ class Panel(QWidget):
     def set_card(self, card: ModelCard) -> None:
         """Look at another snapshot or a newer step of the same model: keep the state, ask again."""
         self.card = card
+
+    def play(self) -> bool:
+        """Play what can be played; False while there is nothing yet."""
+        transport = self.findChild(Transport)
+        if transport is None or transport.count() < 2:
+            return False
+        if not transport.playing():
+            transport.toggle()
+        return True
 
     def comparison_changed(self) -> None:
         """The comparison set (`studio.comparison`) has changed."""
