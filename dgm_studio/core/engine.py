@@ -86,9 +86,7 @@ class Engine:
         with self._changed:
             ticket = Ticket(next(self._ids), slot, request, "", "interactive", time.perf_counter())
             replaced = self._waiting.get(slot)
-            self._waiting[slot] = (
-                ticket  # keeps its place, or a slot that is asked often never has its turn
-            )
+            self._waiting[slot] = ticket  # keeps its place, or a slot that is asked often never has its turn
             self._changed.notify_all()
         if replaced is not None:
             self.outbox.put(replaced, Cancelled())
