@@ -209,7 +209,7 @@ class SlidersCard(Card):
         self.area.updateGeometry()
 
     def _row(self, key: str) -> LatentSlider:
-        name = title(key, short=True)
+        name = self._words(key)
         reach = self._space.reach(key)
         row = LatentSlider(name, self._list, reach=reach)
         row.setProperty("reach", reach)
@@ -226,8 +226,13 @@ class SlidersCard(Card):
 
     def _name_width(self) -> int:
         """Room for the longest name, in logical pixels before scaling, within reason."""
-        longest = max((len(title(key, short=True)) for key in self._space.keys(self._tab)), default=3)
-        return min(max(34, 8 * longest + 6), 92)
+        longest = max((len(self._words(key)) for key in self._space.keys(self._tab)), default=3)
+        return min(max(34, 8 * longest + 6), 118)
+
+    def _words(self, key: str) -> str:
+        """A row's name; with its factor where there are several ("no" what?)."""
+        factors = {name.partition(":")[0] for name in self._space.directions}
+        return title(key, short=len(factors) < 2)
 
     def _telling(self, signal: object, key: str) -> Callable[[], None]:
         return partial(signal.emit, key)  # type: ignore[attr-defined]
