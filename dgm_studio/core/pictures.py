@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 
+# as in `gui.theme`, which a test compares
 INK = {"light": (27, 31, 36), "dark": (232, 234, 238)}
-PAPER = {"light": (255, 255, 255), "dark": (26, 29, 34)}
+PAPER = {"light": (255, 255, 255), "dark": (20, 22, 26)}
 
 
 def to_uint8(x: npt.NDArray[Any]) -> Bytes:

@@ -193,3 +193,11 @@ def test_fonts_carry_their_licences() -> None:
     for family in ("Inter", "JetBrainsMono"):
         assert "SIL OPEN FONT LICENSE" in (folder / f"{family}-OFL.txt").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1_000_000
+
+
+def test_exported_pictures_have_the_ink_and_paper_of_the_window() -> None:
+    from dgm_studio.core import pictures
+
+    for name, palette in theme.PALETTES.items():
+        for word, table in (("paper", pictures.PAPER), ("ink", pictures.INK)):
+            assert getattr(palette, word).upper() == "#{:02X}{:02X}{:02X}".format(*table[name])
