@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import panels
+from dgm_studio.gui import panels, theme
 from dgm_studio.gui.window import StudioWindow
 
 QUIET_SECONDS = 0.6  # nothing asked and nothing answered for so long: the panel is idle
@@ -82,10 +83,28 @@ def take(
     shown = window.centre.current()
     if shown is None or shown.name != panel:
         raise Problem(f"The panel {panel} cannot show {card.name}.", "Choose another panel or model.")
+    margin = 0 if whole else theme.SPACE[2]
     if not whole:
-        window.resize(window.size() + QSize(*size) - shown.size())
+        window.resize(window.size() + QSize(*size) - QSize(2 * margin, 2 * margin) - shown.size())
     if not wait_until(lambda: idle(window), seconds):
         raise Problem(f"The panel was still busy after {seconds:g} s.", "Try again on a quieter machine.")
+    focused = window.focusWidget()
+    if focused is not None:
+        focused.clearFocus()  # a picture for a page shows no ring
     target: QWidget = window if whole else shown
-    if not target.grab().save(str(path)):
+    if not _framed(target, margin).save(str(path)):
         raise Problem(f"{path} could not be written.", "Choose a .png in a folder that can be written to.")
+
+
+def _framed(target: QWidget, margin: int) -> QPixmap:
+    """A widget on the window's ground, with a margin around it."""
+    picture = target.grab()
+    ratio = picture.devicePixelRatio()
+    wide, high = target.width() + 2 * margin, target.height() + 2 * margin
+    framed = QPixmap(round(wide * ratio), round(high * ratio))
+    framed.setDevicePixelRatio(ratio)
+    framed.fill(theme.current().colour("bg0"))
+    painter = QPainter(framed)
+    painter.drawPixmap(margin, margin, picture)
+    painter.end()
+    return framed

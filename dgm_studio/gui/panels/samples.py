@@ -305,7 +305,7 @@ class ReconstructPanel(GridPanel):
         self._where = label("", "figures", self)
         self._canvas.add_right(self._where)
         self._split_choice = SegmentedControl([s.capitalize() for s in self.splits], "Part of the data", self)
-        self._pair = PictureGrid("Original, reconstruction, difference", self, columns=3)
+        self._pair = PictureGrid("Original, reconstruction, difference", self, columns=1)
         self._words = label("Click a pair to see it large.", "secondary", self, wrap=True)
         self._mean = label("", "figures", self)
         self._build_rail()
@@ -343,7 +343,9 @@ class ReconstructPanel(GridPanel):
         else:
             self.show_items(data)
         bound = data.get("bound")
-        self._mean.setText(f"mean bound {float(np.mean(bound)):.1f} nats" if bound is not None and len(bound) else "")
+        self._mean.setText(
+            f"mean bound {float(np.mean(bound)):.1f} nats".replace("-", "−") if bound is not None and len(bound) else ""
+        )
         self.choose(0)
 
     def choose(self, index: int) -> None:
