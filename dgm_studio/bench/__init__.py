@@ -1,1 +1,1 @@
-"""What the program promises about speed and robustness, measured on this machine. Every figure stands beside its bar."""
+"""What the program promises about speed and robustness, measured on this machine; figures beside their bars."""

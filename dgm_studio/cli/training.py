@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ def add(commands: Commands) -> None:
     """Add this file's commands to the parser."""
     training = add_command(commands, "train", train)
     training.add_argument("system", nargs="?", default="", metavar="SYSTEM", help="see `dgm-studio systems`")
+    training.add_argument("--recipe", metavar="FILE", help="a recipe (packaging/zoo/*.toml) instead of SYSTEM and D")
     training.add_argument("--data", default="", metavar="D", help="see `dgm-studio data`; or folder:PATH, file:PATH")
     training.add_argument("--steps", type=int, metavar="N", help="optimiser steps in all")
     training.add_argument("--seed", type=int, metavar="S", help="of everything random (0)")
@@ -41,18 +43,21 @@ def add(commands: Commands) -> None:
     )
     training.add_argument("--resume", action="store_true", help="go on with the run in --out where it stopped")
     training.add_argument("--fork", default="", metavar="RUN@STEP", help="begin at a snapshot of another run")
+    training.add_argument("--publish", metavar="NAME", help="evaluate the result and put it in the box as zoo:NAME")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a run, or go on with one; Ctrl-C stops and saves."""
+    from dgm_studio.core.manifest import model_card
     from dgm_studio.explore.workbench import pick_device
     from dgm_studio.training.loop import Session
 
     request = train_request(arguments)
     session = Session(request, pick_device(arguments.device))
     stopped = run_session(session)
-    card = _kept(session)
+    published = _publish(session, arguments) if arguments.publish and not stopped else ""
+    card = model_card(published) if published else _kept(session)
     if arguments.json and card is not None:
         print_json(card.to_json())
     elif card is not None:
@@ -69,6 +74,21 @@ def _kept(session: Session) -> ModelCard | None:
     from dgm_studio.core.manifest import model_card
 
     return model_card(f"run:{session.folder.path}") if session.ready else None
+
+
+def _publish(session: Session, arguments: argparse.Namespace) -> str:
+    """Put the run's chosen checkpoint in the box; its key."""
+    from dgm_studio.cli.talk import result_of
+    from dgm_studio.core.manifest import ZOO
+    from dgm_studio.training.recipes import TrainingRecipe, publishing, read_recipe
+
+    if arguments.recipe:
+        recipe = dataclasses.replace(read_recipe(arguments.recipe), name=arguments.publish)
+    else:
+        card = session.card()
+        recipe = TrainingRecipe(arguments.publish, card.system, card.data, card.seed)
+    result_of(publishing(session.folder.path, recipe))
+    return ZOO + str(arguments.publish)
 
 
 def _resume_line(request: Train) -> str:
@@ -154,20 +174,42 @@ def train_request(arguments: argparse.Namespace) -> Train:
     from dgm_studio.core.updates import Problem
 
     parent = _parent(arguments.fork)
-    system = arguments.system or _system_of(arguments, parent)
-    config, training = split_settings(system, arguments.settings)
-    if arguments.steps is not None:
-        training |= split_settings(system, [f"steps={arguments.steps}"])[1]
     run = arguments.out or _new_run(arguments)
     folder = RunFolder(run_path(run))
+    begun = _from_recipe(arguments, str(folder.path)) if arguments.recipe else None
+    system = arguments.system or (begun.system if begun is not None else _system_of(arguments, parent))
+    steps = [] if arguments.steps is None else [f"steps={arguments.steps}"]
+    config, training = split_settings(system, [*arguments.settings, *steps])
     if folder.exists() and not arguments.resume:
         raise Problem(f"There is a run in {folder.path} already.", "Add --resume to go on with it.")
     if arguments.resume and not folder.exists():
         raise Problem(f"There is no run in {folder.path} to go on with.", "Leave out --resume to start one.")
     if arguments.resume:
         return _resumed(folder.path, arguments, config, training)
-    seed = arguments.seed or 0
-    return Train(str(folder.path), arguments.system, arguments.data, config, training, seed, parent, arguments.name)
+    if begun is None:
+        begun = Train(str(folder.path), arguments.system, arguments.data, parent=parent)
+    return dataclasses.replace(
+        begun,
+        data=arguments.data or begun.data,
+        config={**begun.config, **config},
+        training={**begun.training, **training},
+        seed=begun.seed if arguments.seed is None else arguments.seed,
+        name=arguments.name or begun.name,
+    )
+
+
+def _from_recipe(arguments: argparse.Namespace, run: str) -> Train:
+    """The training that a recipe describes.
+
+    Raises:
+        Problem: The recipe cannot be read, or something else is named beside it.
+    """
+    from dgm_studio.core.updates import Problem
+    from dgm_studio.training.recipes import read_recipe
+
+    if arguments.system or arguments.fork:
+        raise Problem("A recipe says which system to train.", "Leave out SYSTEM and --fork, or --recipe.")
+    return read_recipe(arguments.recipe).request(run)
 
 
 def split_settings(system: str, settings: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -238,4 +280,5 @@ def _new_run(arguments: argparse.Namespace) -> str:
 
     if arguments.resume:
         raise Problem("Say which run to go on with.", "Add --out RUN.")
-    return str(new_run_folder(arguments.name or f"{arguments.system or 'fork'}-{arguments.data or 'run'}"))
+    made = Path(arguments.recipe).stem if arguments.recipe else f"{arguments.system or 'fork'} {arguments.data}"
+    return str(new_run_folder(arguments.name or made))

@@ -15,6 +15,22 @@ from dgm_studio import __version__
 from dgm_studio.cli import main, parser
 from dgm_studio.core.resources import resource
 
+PICTURES = ("sample", "reconstruct", "traverse", "interpolate", "recipe")
+ALL = (
+    "open",
+    "shot",
+    "train",
+    "eval",
+    "export-metrics",
+    *PICTURES,
+    "bench",
+    "systems",
+    "data",
+    "zoo",
+    "info",
+    "doctor",
+)
+
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dgm_studio", *arguments]
@@ -103,8 +119,8 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 
 def test_every_command_says_what_it_does() -> None:
     told = parser().format_help()
-    for name in ("open", "train", "systems", "data", "zoo", "info", "doctor"):
-        assert re.search(rf"^ +{name} +[A-Z]", told, re.MULTILINE), name
+    for name in ALL:
+        assert re.search(rf"^ +{name}\s+[A-Z]", told, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("arguments", [[], ["open", "zoo:vae-digits"]])

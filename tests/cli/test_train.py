@@ -81,6 +81,41 @@ def test_a_fork_begins_at_its_parents_step_with_changed_settings(tmp_path: Path)
     assert (card.step, card.config["beta"], card.parent) == (10, 4.0, f"run:{tmp_path / 'run'}@6")
 
 
+RECIPE = """
+system = "vae"
+data = "digits8"
+seed = 3
+title = "Small digits"
+[config]
+network = "mlp"
+hidden = 16
+[training]
+steps = 40
+batch = 32
+[evaluate]
+split = "test"
+samples = 5
+"""
+
+
+def test_a_recipe_is_trained_with_what_is_said_on_top_and_published_with_its_test_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgm_studio.training.recipes.resource", lambda *parts: tmp_path / "box")
+    monkeypatch.setattr("dgm_studio.core.manifest.resource", lambda *parts: tmp_path.joinpath("box", *parts[1:]))
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    made = ["train", "--recipe", str(recipe), "--steps", "8", "--set", "latent=2", "--out", str(tmp_path / "run")]
+    assert main([*made, "--publish", "small", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert (card["key"], card["seed"], card["step"], card["latent"]) == ("zoo:small", 3, 8, 2)
+    assert card["metrics"]["iwae"]["split"] == "test"
+    assert main(["eval", "zoo:small", "--json"]) == 0  # as it was published: nothing has to be said
+    again = json.loads(capsys.readouterr().out)
+    assert again["metrics"]["iwae"]["value"] == pytest.approx(card["metrics"]["iwae"]["value"], rel=1e-6)
+    assert main(["train", "vae", "--recipe", str(recipe), "--out", str(tmp_path / "other")]) == 1
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.slow
 def test_an_interrupt_stops_and_saves_and_the_run_goes_on_from_there(tmp_path: Path) -> None:
