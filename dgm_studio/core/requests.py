@@ -384,7 +384,10 @@ class EditRun:
 @request
 @dataclass(frozen=True)
 class ReadRun:
-    """Result: {"run": run.json, "series": {name: {"step": [..], "value": [..], "time": [..]}}, "flags": [...]}."""
+    """What is known of a run, or of the training of a checkpoint that has its curves beside it (a model key).
+
+    Result: {"run": run.json, "series": {name: {"step": [..], "value": [..], "time": [..]}}, "flags": [...]}.
+    """
 
     run: str
 

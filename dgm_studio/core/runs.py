@@ -36,6 +36,11 @@ def run_path(name: str) -> Path:
     return path.resolve()  # one spelling, or a run would be looked for under another name than it trains under
 
 
+def curves_file(checkpoint: Path) -> Path:
+    """Where the curves of a checkpoint are that left its run's folder: NAME.metrics.jsonl beside NAME.safetensors."""
+    return checkpoint.with_suffix(".metrics.jsonl")
+
+
 def new_run_folder(name: str) -> Path:
     """A folder that does not exist yet, below the user's runs: the name, with a number when it is taken."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from dgm_studio.core.events import write_csv, write_events
 from dgm_studio.core.history import History, Journal, read_history
+from dgm_studio.core.manifest import ZOO, locate, read_manifest
 from dgm_studio.core.requests import EditRun, Evaluate, ExportMetrics, ListSystems, OpenModel, ReadRun, Train
-from dgm_studio.core.runs import RunFolder
+from dgm_studio.core.runs import RunFolder, curves_file
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.workbench import run_folder
@@ -62,23 +63,34 @@ def edit_run(bench: Workbench, asked: EditRun) -> Iterator[Update]:
 
 @answers(ReadRun)
 def read_run(bench: Workbench, asked: ReadRun) -> Iterator[Update]:
-    """What a run's folder says of it."""
+    """What a run's folder says of it, or the curves that lie beside a checkpoint."""
+    path = _checkpoint(asked.run)
     folder = RunFolder(run_folder(asked.run))
-    about = folder.read()
+    about = folder.read() if path is None else read_manifest(path).to_json()
+    metrics = folder.metrics_file if path is None else curves_file(path)
+    if not metrics.is_file() and path is not None:
+        raise Problem("This checkpoint carries no curves.", "Train it again with the same settings to watch it learn.")
     yield Progress(0, 1, "Reading the curves")
-    history = read_history(folder.metrics_file)
+    history = read_history(metrics)
     yield Result(
         {
             "run": about,
             "series": history.series(),
             "flags": history.flags,
             "kl": history.kl(),
-            "snapshots": folder.snapshots(),
+            "snapshots": folder.snapshots() if path is None else (),
             "damaged": history.damaged,
-            "health": _health(folder, history),
+            "health": _health(metrics, history),
             "live": folder.path in bench.live,
         }
     )
+
+
+def _checkpoint(run: str) -> Path | None:
+    """The checkpoint that a key names, None when it names a run."""
+    if run.startswith(ZOO) or run.endswith(".safetensors"):
+        return locate(run)
+    return None
 
 
 @answers(ExportMetrics)
@@ -122,8 +134,8 @@ def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
     yield from evaluate(model.module, part, asked)
 
 
-def _health(folder: RunFolder, history: History) -> list[dict[str, Any]]:
+def _health(metrics: Path, history: History) -> list[dict[str, Any]]:
     """What the recorded figures say, as when they were recorded; of single layers nothing is kept."""
-    record = Record(Journal(folder.metrics_file))
+    record = Record(Journal(metrics))
     record.recall(history)
     return [line.to_json() for line in record.health({})] if history.curves else []

@@ -13,6 +13,7 @@ take = "best"                 # the checkpoint with the best validation, or "las
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from dgm_studio.checkpoints import store
-from dgm_studio.core import cards
+from dgm_studio.core import atomic, cards
 from dgm_studio.core.cards import Metric
 from dgm_studio.core.manifest import Manifest, read_manifest
 from dgm_studio.core.requests import Evaluate, Train
 from dgm_studio.core.resources import resource
-from dgm_studio.core.runs import RunFolder
+from dgm_studio.core.runs import RunFolder, curves_file
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data import registry as data
 from dgm_studio.models import registry
@@ -128,7 +129,25 @@ def publishing(run: Path | str, recipe: TrainingRecipe, folder: Path | None = No
         size = path.stat().st_size / 1e6
         path.unlink()
         raise Problem(f"{recipe.name} has {size:.1f} MB; the box takes 4 MB.", "Make the network smaller.")
+    keep_curves(RunFolder(Path(run)).metrics_file, path)
     yield Result(str(path))
+
+
+def keep_curves(metrics: Path, checkpoint: Path) -> None:
+    """Put the curves of a run beside its checkpoint, thinned: the first steps and then every tenth, all validations."""
+    kept = []
+    for line in metrics.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if "train/loss" not in row or row["step"] <= 50 or row["step"] % 10 == 0:
+            kept.append(json.dumps({k: _short(v) for k, v in row.items()}, separators=(",", ":")))
+    atomic.write_atomic(curves_file(checkpoint), ("\n".join(kept) + "\n").encode())
+
+
+def _short(value: Any) -> Any:
+    """Five significant figures are finer than any screen."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return [_short(v) for v in value] if isinstance(value, list) else value
 
 
 def publish(run: Path | str, recipe: TrainingRecipe, folder: Path | None = None) -> Path:

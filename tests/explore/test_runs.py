@@ -18,7 +18,7 @@ from dgm_studio.core.requests import (
     Train,
 )
 from dgm_studio.core.updates import Metrics, Problem, Result
-from dgm_studio.explore.workbench import Workbench
+from dgm_studio.explore.workbench import Workbench, open_workbench
 from dgm_studio.models import registry
 
 from .conftest import frame, result
@@ -114,3 +114,13 @@ def test_curves_are_written_as_a_table_and_as_events(bench: Workbench, tmp_path:
     assert "tfevents" in events.name and b"brain.Event:2" in events.read_bytes()
     with pytest.raises(Problem, match="cannot be written"):
         list(bench.answer(ExportMetrics(asked.run, str(tmp_path / "pdf"), "pdf")))
+
+
+def test_the_curves_of_a_checkpoint_in_the_box_are_read_from_beside_it() -> None:
+    bench = open_workbench("cpu")
+    *_, told = bench.answer(ReadRun("zoo:vae-digits"))
+    assert isinstance(told, Result)
+    series, kl = told.value["series"], told.value["kl"]
+    assert series["valid/elbo"]["value"][-1] > -100.0 and len(series["train/elbo"]["step"]) > 500
+    assert kl["rows"].shape[1] == 16 and told.value["run"]["name"] == "vae-digits"
+    assert {line["level"] for line in told.value["health"]} <= {"good", "warn", "bad"}
