@@ -35,6 +35,7 @@ class Field:
         help: One sentence for people.
         group: Heading it stands under.
         scale: "linear" or "log", for sliders.
+        title: What people read in its place; made of the name where it is "".
     """
 
     name: str
@@ -46,10 +47,13 @@ class Field:
     help: str = ""
     group: str = ""
     scale: str = "linear"
+    title: str = ""
 
     @property
     def label(self) -> str:
         """The name in words: `kl_warmup` -> "Kl warmup" is ugly, so known abbreviations keep their capitals."""
+        if self.title:
+            return self.title
         words = [_ABBREVIATIONS.get(w, w) for w in self.name.split("_")]
         text = " ".join(words)
         return text[:1].upper() + text[1:]
@@ -67,6 +71,7 @@ def option(
     choices: Sequence[str] = (),
     group: str = "",
     log: bool = False,
+    title: str = "",
 ) -> Any:
     """A dataclass field that carries its range, choices and help.
 
@@ -83,6 +88,7 @@ def option(
         "choices": tuple(choices),
         "group": group,
         "scale": "log" if log else "linear",
+        "title": title,
     }
     return dataclasses.field(default=default, metadata=about)
 
@@ -112,6 +118,7 @@ def _field(f: dataclasses.Field[Any], hint: Any) -> Field:
         help=about["help"],
         group=about["group"],
         scale=about["scale"],
+        title=about["title"],
     )
 
 

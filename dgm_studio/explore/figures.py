@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dgm_studio.core.cards import from_json, split_key
 from dgm_studio.core.manifest import RUN, Manifest
 from dgm_studio.core.requests import ReadFamily
-from dgm_studio.core.runs import RunFolder, run_folders
+from dgm_studio.core.runs import RunFolder, run_folders, run_path
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.workbench import run_folder
@@ -45,7 +45,7 @@ def read_family(bench: Workbench, asked: ReadFamily) -> Iterator[Update]:
 
 def _parent(about: dict[str, Any]) -> Path | None:
     base, _ = split_key(str(about.get("parent", "")))
-    return Path(base.removeprefix(RUN)).resolve() if base.startswith(RUN) else None
+    return run_path(base.removeprefix(RUN)) if base.startswith(RUN) else None
 
 
 def _member(path: Path, about: dict[str, Any], found: dict[Path, dict[str, Any]], *, live: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEd
 
 from dgm_studio.core.forms import Field, FormError, check
 from dgm_studio.gui import theme
+from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.fold import Fold
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
 
@@ -28,8 +29,10 @@ class Form(QWidget):
 
     changed = Signal()
 
-    def __init__(self, fields: Iterable[Field], parent: QWidget | None = None) -> None:
+    def __init__(self, fields: Iterable[Field], parent: QWidget | None = None, *, under: str = "") -> None:
+        """Build the rows; `under` is the heading that stands above the form and need not be said again."""
         super().__init__(parent)
+        self._under = under
         self._rows: dict[str, FieldRow] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -43,7 +46,7 @@ class Form(QWidget):
             fold.body.addWidget(self._grid(members))
             column.addWidget(fold)
             return
-        if group:
+        if group and group not in (self._under, *(field.label for field in members)):
             column.addWidget(label(group, "section", self))
         column.addWidget(self._grid(members))
 
@@ -52,16 +55,18 @@ class Form(QWidget):
         grid = QGridLayout(inner)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(theme.SPACE[2])
-        grid.setVerticalSpacing(theme.SPACE[0])
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+        grid.setVerticalSpacing(2)
+        grid.setColumnStretch(0, 3)
+        grid.setColumnStretch(1, 2)
         for place, field in enumerate(members):
             row = FieldRow(field, inner)
             row.changed.connect(self.changed)
             self._rows[field.name] = row
-            grid.addWidget(row.words, 2 * place, 0)
-            grid.addWidget(row.editor, 2 * place, 1)
-            grid.addWidget(row.refusal, 2 * place + 1, 0, 1, 2)
+            top = Qt.AlignmentFlag.AlignTop
+            grid.addWidget(row.words, 3 * place, 0)
+            grid.addWidget(row.editor, 3 * place, 1, 2, 1, top)
+            grid.addWidget(row.help, 3 * place + 1, 0, top)
+            grid.addWidget(row.refusal, 3 * place + 2, 0, 1, 2)
         return inner
 
     def names(self) -> list[str]:
@@ -126,8 +131,11 @@ class FieldRow(QWidget):
         super().__init__(parent)
         self.hide()
         self.field = field
-        self.words = ElidedLabel(field.label, "secondary", parent)
+        self.words = ElidedLabel(field.label, "", parent)
         self.words.set_hint(field.help)
+        self.help = WrappedLabel("caption", parent)
+        self.help.setText(field.help)
+        self.help.setContentsMargins(0, 0, 0, theme.SPACE[1])
         self.refusal = QLabel("", parent)
         self.refusal.setProperty("role", "bad")
         self.refusal.setWordWrap(True)
@@ -148,7 +156,7 @@ class FieldRow(QWidget):
         if isinstance(self.editor, QCheckBox):
             return self.editor.isChecked()
         if isinstance(self.editor, QComboBox):
-            return check(self.field, self.editor.currentText())
+            return check(self.field, self.editor.currentData())
         assert isinstance(self.editor, QLineEdit)
         return check(self.field, self.editor.text())
 
@@ -163,7 +171,7 @@ class FieldRow(QWidget):
         if isinstance(self.editor, QCheckBox):
             self.editor.setChecked(taken)
         elif isinstance(self.editor, QComboBox):
-            self.editor.setCurrentText(taken)
+            self.editor.setCurrentIndex(self.editor.findData(taken))
         elif isinstance(self.editor, QLineEdit):
             self.editor.setText(value_words(self.field, taken))
             self.editor.setCursorPosition(0)
@@ -177,7 +185,8 @@ class FieldRow(QWidget):
             return box
         if self.field.kind == "choice":
             combo = _QuietCombo(parent)
-            combo.addItems(list(self.field.choices))
+            for choice in self.field.choices:
+                combo.addItem(choice_words(choice), choice)
             combo.view().setAccessibleName(f"{self.field.label}, choices")
             combo.currentTextChanged.connect(self._on_edit)
             return combo
@@ -232,6 +241,16 @@ def value_words(field: Field, value: Any) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return str(value)
+
+
+def choice_words(choice: str) -> str:
+    """A choice as people read it.
+
+    >>> choice_words("logistic-mixture"), choice_words("mlp")
+    ('Logistic mixture', 'MLP')
+    """
+    text = choice.replace("-", " ").replace("_", " ")
+    return text.upper() if text == "mlp" else text[:1].upper() + text[1:]
 
 
 def range_words(field: Field) -> str:

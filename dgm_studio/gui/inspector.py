@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import DataCard, Metric, ModelCard, SystemCard
+from dgm_studio.core.forms import Field
 from dgm_studio.gui import theme
 from dgm_studio.gui.shelf import Shelf, digits, figure, metric_name
 from dgm_studio.gui.widgets.card import Card
@@ -91,9 +92,9 @@ class Inspector(QScrollArea):
         if card.metrics:
             yield _table("Metrics", [_metric_row(n, m) for n, m in card.metrics.items()], page)
         if card.config:
-            yield _table("Model settings", _settings(card.config, system), page)
+            yield _table("Model settings", _settings(card.config, system.fields if system is not None else ()), page)
         if card.training:
-            yield _table("Training settings", _settings(card.training, None), page)
+            yield _table("Training settings", _settings(card.training, self._shelf.training), page)
         if data is not None:
             yield _data_card(data, page)
         if system is not None:
@@ -161,8 +162,8 @@ def _metric_row(name: str, metric: Metric) -> Row:
     return metric_name(name), f"{figure(metric)} {metric.unit}".strip(), how
 
 
-def _settings(values: Mapping[str, Any], system: SystemCard | None) -> list[Row]:
-    known = {field.name: field for field in system.fields} if system is not None else {}
+def _settings(values: Mapping[str, Any], fields: Iterable[Field]) -> list[Row]:
+    known = {field.name: field for field in fields}
     return [
         (known[name].label if name in known else name, _plain(value), known[name].help if name in known else "")
         for name, value in values.items()

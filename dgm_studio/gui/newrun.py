@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 FOLDER, FILE = "choose folder", "choose file"
 ARRAY_FILES = "Arrays (*.npz *.npy)"
 POLL_MS = 150
+FIRST_DATA = "mnist5k"  # real pictures that train in minutes
 
 
 def open_form(window: StudioWindow, values: Mapping[str, Any]) -> NewRun:
@@ -148,6 +149,8 @@ class NewRun(QDialog):
         self._seed = QSpinBox(self)
         self._seed.setRange(0, 2**31 - 1)
         self._seed.setAccessibleName("Seed")
+        self._seed.setToolTip("Of everything random: first weights, order of the examples, draws.")
+        self._seed.lineEdit().setTextMargins(theme.SPACE[1], 0, 0, 0)  # the style sheet's padding stops at its frame
         self._refusal = label("", "bad", self, wrap=True)
         self._time = label("", "secondary", self, wrap=True)
         self._start = Button("Start training", self, primary=True)
@@ -232,7 +235,8 @@ class NewRun(QDialog):
         self._source.addItem("An npz or npy file …", FILE)
         if wanted.startswith(("folder:", "file:")) and wanted not in self._data:
             self._read(wanted)
-        self._source.setCurrentIndex(max(0, self._source.findData(wanted)))
+        place = self._source.findData(wanted)
+        self._source.setCurrentIndex(place if place >= 0 else max(0, self._source.findData(FIRST_DATA)))
         self._show_data()
 
     def _show_forms(self, card: SystemCard) -> None:
@@ -240,7 +244,7 @@ class NewRun(QDialog):
         page.setObjectName("scrolled")
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, theme.SPACE[2], 0)
-        self._model = Form(card.fields, page)
+        self._model = Form(card.fields, page, under="Model")
         self._training = Form(self._window.shelf.training, page)
         for title, form, values in (("Model", self._model, "config"), ("Training", self._training, "training")):
             column.addWidget(label(title, "heading", page))
@@ -282,8 +286,10 @@ class NewRun(QDialog):
     def _show_data(self) -> None:
         data = self._data.get(str(self._source.currentData()))
         if data is not None:
-            count = f"{sum(data.counts.values()):,} examples. " if data.counts else ""
-            self._data_words.setText(" ".join(part for part in (f"{count}{data.summary}", data.changes) if part))
+            names = {"train": "train", "valid": "validation", "test": "test"}
+            parts = [f"{count:,} {names.get(split, split)}" for split, count in data.counts.items()]
+            self._data_words.setText(" ".join(part for part in (data.summary, " · ".join(parts)) if part))
+            self._data_words.setToolTip("\n".join(part for part in (data.changes, data.credit, data.licence) if part))
         self._judge()
 
     def _judge(self) -> None:

@@ -17,7 +17,7 @@ from dgm_studio.core.requests import FollowPath
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import Button
-from dgm_studio.gui.widgets.labels import ElidedLabel, label
+from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.painting import draw_picture, follow_theme, to_image
 
 FIRST_MODEL = "zoo:vae-digits"
@@ -164,7 +164,7 @@ class StartPage(QScrollArea):
             button.clicked.connect(self._open_recent)
             self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
             self._recent_buttons.append(button)
-        self._none.setVisible(not paths)
+        self._recent_card.setVisible(bool(paths))
 
     def _build(self, page: QWidget) -> None:
         column = QVBoxLayout(page)
@@ -207,13 +207,12 @@ class StartPage(QScrollArea):
         self._session_card.add(self._session_words)
         self._session_card.body.addWidget(self._session, 0, Qt.AlignmentFlag.AlignLeft)
         self._session_card.body.addStretch()
-        recent = Card("Recent", page)
-        self._none = ElidedLabel("Nothing opened yet", "secondary", recent)
-        recent.add(self._none)
+        self._recent_card = recent = Card("Recent", page)
         recent.body.addLayout(self._recent)
         recent.body.addStretch()
         for place, card in enumerate((train, look, recent, self._session_card)):
             grid.addWidget(card, place // 2, place % 2)
+        self._recent_card.hide()
         self._session_card.hide()
         return grid
 

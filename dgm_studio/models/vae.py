@@ -28,7 +28,15 @@ LOG_STD_RANGE = (-8.0, 4.0)  # of the posterior; outside, exp under- or overflow
 class VAEConfig:
     """Settings of a VAE."""
 
-    latent: int = option(16, "Number of latent dimensions.", low=1, high=512, group="Model", log=True)
+    latent: int = option(
+        16,
+        "Size of z: more keep more detail, two can be seen as a map.",
+        low=1,
+        high=512,
+        group="Model",
+        log=True,
+        title="Latent dimensions",
+    )
     network: str = option(
         "auto", "Encoder and decoder; auto takes conv for pictures and mlp for points.", choices=NETWORKS, group="Model"
     )
@@ -39,14 +47,29 @@ class VAEConfig:
         high=256,
         group="Model",
         log=True,
+        title="Convolution channels",
     )
-    hidden: int = option(512, "Width of the hidden layers of mlp.", low=1, high=4096, group="Model", log=True)
+    hidden: int = option(
+        512, "Width of the hidden layers of mlp.", low=1, high=4096, group="More", log=True, title="Hidden units (mlp)"
+    )
     dense: int = option(
-        0, "Width of a dense layer between convolutions and latents; 0 for none.", low=0, high=4096, group="Model"
+        0,
+        "Width of a dense layer between convolutions and latents; 0 for none.",
+        low=0,
+        high=4096,
+        group="More",
+        title="Dense layer (conv)",
     )
-    depth: int = option(1, "Residual blocks a stage (conv) or hidden layers (mlp).", low=1, high=8, group="Model")
+    depth: int = option(
+        1, "Residual blocks a stage (conv) or hidden layers (mlp).", low=1, high=8, group="More", title="Depth"
+    )
     dropout: float = option(
-        0.0, "Probability of dropping hidden units of the encoder and the decoder.", low=0.0, high=0.9, group="Model"
+        0.0,
+        "Probability of dropping hidden units of the encoder and the decoder.",
+        low=0.0,
+        high=0.9,
+        group="More",
+        title="Dropout",
     )
     likelihood: str = option(
         "auto",
@@ -58,9 +81,12 @@ class VAEConfig:
         "global",
         "Gaussian: one learnt variance in all, or one for each value.",
         choices=("global", "each"),
-        group="Likelihood",
+        group="More",
+        title="Gaussian variance",
     )
-    logistics: int = option(5, "Components of the logistic mixture.", low=1, high=30, group="Likelihood")
+    logistics: int = option(
+        5, "Components of the logistic mixture.", low=1, high=30, group="More", title="Mixture of logistics"
+    )
     prior: str = option(
         "normal", "p(z): standard normal, learnt Gaussian mixture, or VampPrior.", choices=PRIORS, group="Prior"
     )
@@ -69,8 +95,9 @@ class VAEConfig:
         "Components of the mixture prior, or pseudo-inputs of the VampPrior.",
         low=1,
         high=1000,
-        group="Prior",
+        group="More",
         log=True,
+        title="Prior components",
     )
     beta: float = option(
         1.0,
@@ -78,9 +105,15 @@ class VAEConfig:
         low=0.0,
         high=100.0,
         group="Objective",
+        title="Beta, weight of the KL",
     )
     kl_warmup: int = option(
-        0, "Steps over which the weight of the KL rises from 0 to beta.", low=0, high=1_000_000, group="Objective"
+        0,
+        "Steps over which the weight of the KL rises from 0 to beta.",
+        low=0,
+        high=1_000_000,
+        group="Objective",
+        title="KL warm-up",
     )
     free_bits: float = option(
         0.0,
@@ -88,6 +121,7 @@ class VAEConfig:
         low=0.0,
         high=10.0,
         group="Objective",
+        title="Free bits",
     )
 
 

@@ -15,37 +15,61 @@ LIVE = ("learning_rate", "steps", "clip", "weight_decay", "valid_every", "save_e
 class TrainingConfig:
     """How a model is trained: AdamW (Loshchilov and Hutter 2019) with an average of the weights."""
 
-    steps: int = option(5000, "Optimiser steps in all.", low=1, high=10_000_000, group="Length", log=True)
-    batch: int = option(128, "Examples in one step.", low=1, high=65_536, group="Length", log=True)
+    steps: int = option(
+        5000, "Optimiser steps in all.", low=1, high=10_000_000, group="Length", log=True, title="Steps"
+    )
+    batch: int = option(128, "Examples in one step.", low=1, high=65_536, group="Length", log=True, title="Batch size")
     learning_rate: float = option(1e-3, "Highest learning rate.", low=1e-7, high=1.0, group="Optimiser", log=True)
     schedule: str = option("cosine", "How the rate falls after the warm-up.", choices=SCHEDULES, group="Optimiser")
-    warmup: int = option(100, "Steps over which the rate rises from 0.", low=0, high=1_000_000, group="Optimiser")
+    warmup: int = option(
+        100, "Steps over which the rate rises from 0.", low=0, high=1_000_000, group="More", title="Warm-up"
+    )
     weight_decay: float = option(
-        0.01, "Decay of weight matrices; biases and scales do not decay.", low=0.0, high=10.0, group="Optimiser"
+        0.01, "Decay of weight matrices; biases and scales do not decay.", low=0.0, high=10.0, group="More"
     )
     clip: float = option(
-        200.0, "Longest gradient; longer ones are shortened. 0 never shortens.", low=0.0, high=1e9, group="Optimiser"
+        200.0,
+        "Longest gradient; longer ones are shortened. 0 never shortens.",
+        low=0.0,
+        high=1e9,
+        group="More",
+        title="Longest gradient",
     )
     ema: float = option(
         0.999,
         "Decay of the averaged weights, which are shown and saved.",
         low=0.0,
         high=0.99999,
-        group="Average",
+        group="More",
+        title="Weight averaging (EMA)",
     )
-    valid_every: int = option(250, "Steps between validations.", low=1, high=10_000_000, group="Bookkeeping")
-    valid_count: int = option(1000, "Examples looked at in a validation.", low=1, high=1_000_000, group="Bookkeeping")
-    save_every: int = option(1000, "Steps between checkpoints.", low=1, high=10_000_000, group="Bookkeeping")
-    keep: int = option(2, "Newest checkpoints kept, besides the best.", low=1, high=1000, group="Bookkeeping")
+    valid_every: int = option(
+        250, "Steps between validations.", low=1, high=10_000_000, group="More", title="Validate every"
+    )
+    valid_count: int = option(
+        1000, "Examples looked at in a validation.", low=1, high=1_000_000, group="More", title="Validation examples"
+    )
+    save_every: int = option(
+        1000, "Steps between checkpoints.", low=1, high=10_000_000, group="More", title="Save every"
+    )
+    keep: int = option(
+        2, "Newest checkpoints kept, besides the best.", low=1, high=1000, group="More", title="Checkpoints kept"
+    )
     snapshot_every: int = option(
         0,
         "Steps between the first snapshots of the time machine; 0 fits it to the number of steps.",
         low=0,
         high=10_000_000,
-        group="Bookkeeping",
+        group="More",
+        title="First snapshots every",
     )
     micro_batch: int = option(
-        0, "Examples computed at once; 0 measures what takes 25 ms.", low=0, high=65_536, group="Bookkeeping"
+        0,
+        "Examples computed at once; 0 measures what takes 25 ms.",
+        low=0,
+        high=65_536,
+        group="More",
+        title="Micro-batch",
     )
 
 

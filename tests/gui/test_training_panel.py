@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from dgm_studio.core.cards import Capability, Modality, ModelCard
 from dgm_studio.core.outbox import Ticket
@@ -192,10 +192,23 @@ def test_a_checkpoint_without_history_offers_to_train_it_again(qapp: QApplicatio
     panel = TrainingPanel(card, Asked(), Studio())
     adopt(panel)
     panel.begin()
-    assert panel._frame.state is CanvasState.EMPTY and not asked(panel).questions
+    answer(panel, ReadRun, Failed("This checkpoint carries no curves.", "Train it again."))
+    assert panel._frame.state is CanvasState.EMPTY
     panel._frame.filled.emit()
     assert panel.studio is not None
     assert panel.studio.wishes[-1].kind == "new run" and panel.studio.wishes[-1].values["data"] == "digits8"
+
+
+def test_a_checkpoint_with_curves_beside_it_shows_them_and_offers_no_fork(qapp: QApplication, adopt: Any) -> None:
+    card = dataclasses.replace(CARD, key="zoo:one", source="zoo", snapshots=())
+    panel = TrainingPanel(card, Asked(), Studio())
+    adopt(panel)
+    panel.begin()
+    answer(panel, ReadRun, Result(history()))
+    panel.settle()
+    assert panel._frame.state is CanvasState.READY
+    words = [button.text() for button in panel.findChildren(QPushButton) if not button.isHidden()]
+    assert "Train it again" in words and "Fork here" not in words
 
 
 def test_its_state_comes_back(panel: TrainingPanel) -> None:

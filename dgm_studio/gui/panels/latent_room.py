@@ -61,8 +61,10 @@ class WrappedLabel(QLabel):
 
     def _height(self) -> int:
         metrics = self.fontMetrics()
-        room = metrics.boundingRect(0, 0, max(40, self.width()), 10_000, int(Qt.TextFlag.TextWordWrap), self.text())
-        return max(room.height(), self._lines * metrics.lineSpacing()) + 1
+        edges = self.contentsMargins()
+        wide = max(40, self.width() - edges.left() - edges.right())
+        room = metrics.boundingRect(0, 0, wide, 10_000, int(Qt.TextFlag.TextWordWrap), self.text())
+        return max(room.height(), self._lines * metrics.lineSpacing()) + 1 + edges.top() + edges.bottom()
 
     def _grow(self) -> None:
         height = self._height()

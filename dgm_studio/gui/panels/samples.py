@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QScrollArea, QStackedWidg
 
 from dgm_studio.core.cards import Capability, ModelCard
 from dgm_studio.core.outbox import Ticket
-from dgm_studio.core.requests import FindNeighbours, Reconstruct, SamplePrior
+from dgm_studio.core.requests import FindNeighbours, OpenData, Reconstruct, SamplePrior
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Failed, Frame, Update
 from dgm_studio.gui import theme
@@ -30,6 +30,8 @@ from dgm_studio.gui.widgets.valueslider import ValueSlider
 RAIL = 330
 NARROW = 800
 COUNTS = (16, 36, 64, 144)
+MANY = (256, 1024, 4096, 16_384)  # of planar data, where a point takes no room
+PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
 class GridPanel(Panel):
@@ -122,7 +124,7 @@ class GridPanel(Panel):
             self.grid.set_pictures(self.pictures, captions)
             self._content.setCurrentWidget(self.grid)
         elif "points" in data:
-            self.cloud.set_points(data["points"], data.get("originals"))
+            self.cloud.set_points(data["points"], data.get("originals"), lines="originals" in data)
             self._content.setCurrentWidget(self.cloud)
 
     def receive_more(self, topic: str, update: Update) -> None:
@@ -161,13 +163,15 @@ class SamplesPanel(GridPanel):
 
     def __init__(self, card: ModelCard, ask: Ask, studio: Studio | None = None, parent: QWidget | None = None) -> None:
         super().__init__(card, ask, studio, parent)
-        self._count, self._seed, self._truncation = 64, 0, 1.0
+        self._planar = bool(card.modalities) and card.modalities[0].kind == "points"
+        self._choices = MANY if self._planar else COUNTS
+        self._count, self._seed, self._truncation = (1024 if self._planar else 64), 0, 1.0
         self._z: np.ndarray[Any, np.dtype[np.float32]] | None = None
         self.frame.set_empty("Pictures drawn from the model's prior.", "Draw samples", "grid")
         self._seed_words = label("", "figures", self)
         self._canvas.add_right(self._seed_words)
-        self._counts = SegmentedControl([str(n) for n in COUNTS], "Number of samples", self)
-        self._counts.set_index(COUNTS.index(self._count))
+        self._counts = SegmentedControl([f"{n:,}" for n in self._choices], "Number of samples", self)
+        self._counts.set_index(self._choices.index(self._count))
         self._scale = ValueSlider("Truncation", 0.0, 2.0, 1.0, self)
         self._scale.setToolTip("Spread of the draws against the prior's; 1 is the prior itself.")
         self._near = PictureGrid("Nearest training examples", self, columns=3)
@@ -177,6 +181,12 @@ class SamplesPanel(GridPanel):
         self._picked = PictureView("Picked sample", self)
         self._build_rail()
         self._show_settings()
+
+    def begin(self) -> None:
+        """Ask for the first grid; planar draws lie over the data."""
+        super().begin()
+        if self._planar and self.card.data:
+            self.ask("data", OpenData(self.card.data, count=2000))
 
     @classmethod
     def state_of(cls, request: Any) -> dict[str, Any] | None:
@@ -210,6 +220,8 @@ class SamplesPanel(GridPanel):
     def choose(self, index: int) -> None:
         """Ask for the training examples nearest to a sample."""
         self.chosen = index if self._z is not None and 0 <= index < len(self._z) else -1
+        if self._planar:
+            return
         if self.chosen < 0 or self._z is None:
             self._near_frame.show_empty()
             self._near_words.setText("")
@@ -220,7 +232,10 @@ class SamplesPanel(GridPanel):
         self.ask("neighbours", FindNeighbours(self.card.key, tuple(float(v) for v in self._z[self.chosen])))
 
     def receive_more(self, topic: str, update: Update) -> None:
-        """The nearest training examples."""
+        """The nearest training examples; the data beneath planar draws."""
+        if topic == "data" and isinstance(update, Frame) and "points" in update.data:
+            self.cloud.set_beneath(update.data["points"])
+            self._near_words.setText("Grey: training data. Blue: draws from the model.")
         if topic != "neighbours" or self.chosen < 0:
             return
         if isinstance(update, Frame):
@@ -244,13 +259,19 @@ class SamplesPanel(GridPanel):
         row.addWidget(again)
         row.addWidget(first)
         settings.body.addLayout(row)
-        near = Card("Nearest training examples", self)
-        self._picked.setMaximumHeight(110)
-        near.add(self._picked)
-        near.add(self._near_frame, 1)
-        near.add(self._near_words)
         self.rail.addWidget(settings)
-        self.rail.addWidget(near, 1)
+        if self._planar:  # among points in the plane the eye sees the neighbours
+            for unused in (self._picked, self._near_frame):
+                unused.hide()
+            settings.add(self._near_words)
+            self.rail.addStretch(1)
+        else:
+            near = Card("Nearest training examples", self)
+            self._picked.setMaximumHeight(110)
+            near.add(self._picked)
+            near.add(self._near_frame, 1)
+            near.add(self._near_words)
+            self.rail.addWidget(near, 1)
         again.clicked.connect(self._new_seed)
         first.clicked.connect(self._first_seed)
         self._counts.chosen.connect(self._set_count)
@@ -260,8 +281,8 @@ class SamplesPanel(GridPanel):
     def _show_settings(self) -> None:
         self._seed_words.setText(f"seed {self._seed}")
         self._scale.set_value(self._truncation)
-        if self._count in COUNTS:
-            self._counts.set_index(COUNTS.index(self._count))
+        if self._count in self._choices:
+            self._counts.set_index(self._choices.index(self._count))
 
     def _new_seed(self) -> None:
         self._go(seed=self._seed + 1, name=f"Draw with seed {self._seed + 1}")
@@ -270,7 +291,7 @@ class SamplesPanel(GridPanel):
         self._go(seed=0, name="Draw with seed 0")
 
     def _set_count(self, index: int) -> None:
-        self._count = COUNTS[index]
+        self._count = self._choices[index]
         self._go(seed=self._seed, name=f"Draw {self._count}")
 
     def _set_truncation(self, value: float) -> None:
@@ -304,7 +325,7 @@ class ReconstructPanel(GridPanel):
         self.frame.set_empty("Held-out examples and what the model makes of them.", "Reconstruct", "image")
         self._where = label("", "figures", self)
         self._canvas.add_right(self._where)
-        self._split_choice = SegmentedControl([s.capitalize() for s in self.splits], "Part of the data", self)
+        self._split_choice = SegmentedControl([PARTS[s].capitalize() for s in self.splits], "Part of the data", self)
         self._pair = PictureGrid("Original, reconstruction, difference", self, columns=1)
         self._words = label("Click a pair to see it large.", "secondary", self, wrap=True)
         self._mean = label("", "figures", self)
@@ -369,7 +390,7 @@ class ReconstructPanel(GridPanel):
         settings = Card("Examples", self)
         settings.add(self._split_choice)
         row = QHBoxLayout()
-        back = Button("Before", settings, icon="chevron-left")
+        back = Button("Previous", settings, icon="chevron-left")
         on = Button("Next", settings, icon="chevron-right")
         row.addWidget(back)
         row.addWidget(on)
@@ -386,7 +407,7 @@ class ReconstructPanel(GridPanel):
 
     def _show_settings(self) -> None:
         self._split_choice.set_index(self.splits.index(self._split))
-        self._where.setText(f"{self._split} {self._start + 1} to {self._start + self._count}")
+        self._where.setText(f"{PARTS[self._split]} {self._start + 1:,} to {self._start + self._count:,}")
 
     def _set_split(self, index: int) -> None:
         self._split, self._start = self.splits[index], 0
@@ -394,7 +415,7 @@ class ReconstructPanel(GridPanel):
 
     def _back(self) -> None:
         self._start = max(0, self._start - self._count)
-        self._go("Examples before")
+        self._go("Previous examples")
 
     def _on(self) -> None:
         self._start += self._count

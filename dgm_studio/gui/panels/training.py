@@ -41,6 +41,7 @@ from dgm_studio.gui.widgets.stateframe import StateFrame
 RUN = "run:"
 NARROW = 1000  # px; below, the rail goes under the curves
 RAIL = 330
+CURVES, BELOW = 300, 210  # least heights; a panel that is lower scrolls
 ACTIVE_KL = 0.01  # nats
 LEARNING_RATE = Field("learning_rate", "float", 1e-3, 1e-7, 1.0, help="Highest learning rate", scale="log")
 LIVE_GROUP = "Objective"
@@ -80,45 +81,41 @@ class TrainingPanel(Panel):
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Read the run's history and its relatives, and ask for pictures."""
-        if not self.card.key.startswith(RUN):
-            data = f" on {self.card.data}" if self.card.data else ""
-            self._frame.set_empty(
-                f"This checkpoint has no history with it. Train {self.card.title}{data} again to watch it learn.",
-                "Train it again",
-                "curves",
-            )
-            self._frame.show_empty()
-            self.ready()
-            return
+        """Read the history and the relatives, and ask for pictures. A checkpoint may have its curves beside it."""
         self._records = {self._folder(): Record(int(self.card.training.get("batch", 1)))}
         self._curves.set_record(self._record)
         self._curves.clear()
         self._frame.show_waiting()
         self._read(self._folder())
         self._read_compared()
-        self.ask("family", ReadFamily(self._folder()))
-        self.ask("systems", ListSystems())
+        self._run.offer(train_on=self._is_run(), again=not self._is_run())
+        self._tree.setVisible(self._is_run())
+        if self._is_run():
+            self.ask("family", ReadFamily(self._folder()))
+            self.ask("systems", ListSystems())
         self._show_settings()
         self._ask_pictures()
 
     def set_card(self, card: ModelCard) -> None:
         """The run has gone on, or the time machine moved: cursor and pictures follow."""
         before, self.card = self.card, card
-        if not card.key.startswith(RUN) or not self._records:
+        if not self._records:
             return
         _, step = split_key(card.key)
         self._curves.set_step(float(step) if step is not None else None)
         self._show_settings()
         if before.key != card.key:
             self._ask_pictures()
-        if before.parent != card.parent or before.live != card.live:
+        if self._is_run() and (before.parent != card.parent or before.live != card.live):
             self.ask("family", ReadFamily(self._folder()))
 
     def hears(self, ticket: Ticket) -> bool:
         """Jobs that train this run."""
         request = ticket.request
         return isinstance(request, Train) and str(run_path(request.run)) == str(run_path(self._folder()))
+
+    def _is_run(self) -> bool:
+        return self.card.key.startswith(RUN)
 
     def _folder(self) -> str:
         return split_key(self.card.key)[0].removeprefix(RUN)
@@ -139,8 +136,9 @@ class TrainingPanel(Panel):
                 self._read(run)
 
     def _ask_pictures(self) -> None:
-        self.ask("samples", SamplePrior(self.card.key, count=36))
-        self.ask("reconstructions", Reconstruct(self.card.key, "valid", 18))
+        planar = bool(self.card.modalities) and self.card.modalities[0].kind == "points"
+        self.ask("samples", SamplePrior(self.card.key, count=500 if planar else 36))
+        self.ask("reconstructions", Reconstruct(self.card.key, "valid", 100 if planar else 18))
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
@@ -163,7 +161,8 @@ class TrainingPanel(Panel):
             return
         only = len(self._records) == 1
         for number, (run, record) in enumerate(self._records.items()):
-            self._curves.draw(Path(run).name, record, theme.category(number).name(), only=only)
+            name = self.card.name if run == self._folder() else Path(run).name
+            self._curves.draw(name, record, theme.category(number).name(), only=only)
         if self._flags_stale:
             self._flags_stale = False
             self._curves.set_flags(self._record.flags)
@@ -252,6 +251,10 @@ class TrainingPanel(Panel):
     def _failed(self, topic: str, failed: Failed) -> None:
         if topic in ("samples", "reconstructions"):
             self._pictures.show_error(topic, failed)
+        elif topic.startswith("history") and topic.endswith(self._folder()) and not self._is_run():
+            self._frame.set_empty(f"{failed.sentence} {failed.action}".strip(), "Train it again", "curves")
+            self._frame.show_empty()
+            self.ready()
         elif topic.startswith("history") and topic.endswith(self._folder()):
             self._frame.show_error(failed.sentence, "Try again", failed.details)
         elif self.studio is not None:
@@ -346,35 +349,36 @@ class TrainingPanel(Panel):
 
     def _built(self) -> QWidget:
         inside = QWidget(self)
-        self._below = QHBoxLayout()
-        self._below.setSpacing(theme.SPACE[2])
+        inside.setObjectName("scrolled")
+        below = QHBoxLayout()
+        below.setSpacing(theme.SPACE[2])
         self._kl_card.add(self._kl, 1)
-        self._kl.set_titles("latent", "step")
+        self._kl.set_titles("Latent", "Step")
         self._kl_card.hide()
-        self._below.addWidget(self._kl_card, 3)
-        self._below.addWidget(self._health, 2)
+        below.addWidget(self._kl_card, 3)
+        below.addWidget(self._health, 2)
         left = QVBoxLayout()
         left.setSpacing(theme.SPACE[2])
         left.addWidget(self._curves, 3)
-        left.addLayout(self._below, 2)
-        rail_inside = QWidget(inside)
-        self._rail = QVBoxLayout(rail_inside)
-        self._rail.setContentsMargins(0, 0, 0, 0)
-        self._rail.setSpacing(theme.SPACE[2])
+        left.addLayout(below, 2)
+        self._rail_inside = QWidget(inside)
+        rail = QVBoxLayout(self._rail_inside)
+        rail.setContentsMargins(0, 0, 0, 0)
+        rail.setSpacing(theme.SPACE[2])
         for card, stretch in ((self._pictures, 1), (self._run, 0), (self._tree, 0)):
-            self._rail.addWidget(card, stretch)
-        self._rail_area = QScrollArea(inside)
-        self._rail_area.setWidget(rail_inside)
-        self._rail_area.setWidgetResizable(True)
-        self._rail_area.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._rail_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            rail.addWidget(card, stretch)
         self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, inside)
         self._halves.setContentsMargins(0, 0, 0, 0)
         self._halves.setSpacing(theme.SPACE[2])
         self._halves.addLayout(left, 1)
-        self._halves.addWidget(self._rail_area)
-        return inside
+        self._halves.addWidget(self._rail_inside)
+        area = QScrollArea(self)
+        area.setAccessibleName("Training")
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        return area
 
     def _connect(self) -> None:
         self._curves.step_chosen.connect(self._to_step)
@@ -382,7 +386,7 @@ class TrainingPanel(Panel):
         self._pictures.changed.connect(self._committed_view)
         self._run.edited.connect(self._edit)
         self._run.forked.connect(self._fork)
-        self._run.continued.connect(self._train_on)
+        self._run.continued.connect(self._train_again)
         self._run.exported.connect(self._export)
         self._tree.chosen.connect(self._chosen)
         theme.changed.connect(self._lay_out)
@@ -401,10 +405,14 @@ class TrainingPanel(Panel):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        rail = theme.current().px(RAIL)
-        narrow = self.width() < max(NARROW - 250, rail + 420)
+        look = theme.current()
+        rail = look.px(RAIL)
+        narrow = self.width() < max(NARROW - 250, rail + look.px(420))
         direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
         if self._halves.direction() != direction:
             self._halves.setDirection(direction)
-        self._rail_area.setMaximumWidth(16_777_215 if narrow else rail)
-        self._rail_area.setMinimumWidth(0 if narrow else rail)
+        self._rail_inside.setMaximumWidth(16_777_215 if narrow else rail)
+        self._rail_inside.setMinimumWidth(0 if narrow else rail)
+        self._curves.setMinimumHeight(look.px(CURVES))
+        for card in (self._kl_card, self._health):
+            card.setMinimumHeight(look.px(BELOW))

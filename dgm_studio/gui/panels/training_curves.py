@@ -12,9 +12,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.training_record import Record, sign, split_name, unit, words
+from dgm_studio.gui.panels.training_record import Record, estimator, sign, split_name, unit, words
 from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.curveaxis import ThemedAxis
+from dgm_studio.gui.widgets.curveaxis import ThemedAxis, number
 from dgm_studio.gui.widgets.curvecontrols import CurveControls
 from dgm_studio.gui.widgets.curves import Curves
 from dgm_studio.gui.widgets.segmented import SegmentedControl
@@ -68,22 +68,26 @@ class RateDistortion(QWidget):
     def _draw(self) -> None:
         look = theme.current()
         self._plot.setBackground(look.colour("bg1"))
+        self._plot.showGrid(x=True, y=True, alpha=0.12)
         self._axes[0].name("Rate: KL, nats")
         self._axes[1].name("Distortion: \N{MINUS SIGN}log p(x | z), nats")
         self._plot.clear()
-        for name, (rate, distortion, colour) in self._runs.items():
+        for place, (name, (rate, distortion, colour)) in enumerate(self._runs.items()):
             skip = len(rate) // 10 if len(rate) > 20 else 0  # the first steps are far away and would squash the rest
-            x, y = rate[skip:], distortion[skip:]
-            self._plot.plot(x, y, pen=pg.mkPen(colour, width=1), antialias=True, name=name)
+            x, y, ink = rate[skip:], distortion[skip:], theme.line_colour(colour)
+            self._plot.plot(x, y, pen=pg.mkPen(ink, width=1), antialias=True, name=name)
+            self._plot.plot(x, y, pen=None, symbol="o", symbolSize=4, symbolBrush=ink, symbolPen=None)
             if len(x):
-                self._plot.plot(x[-1:], y[-1:], pen=None, symbol="o", symbolSize=9, symbolBrush=colour, symbolPen=None)
-                self._diagonal(float(x[-1] + y[-1]), name)
+                self._plot.plot(x[-1:], y[-1:], pen=None, symbol="o", symbolSize=10, symbolBrush=ink, symbolPen=None)
+                self._diagonal(float(x[-1] + y[-1]), name, place)
         self._plot.autoRange(padding=0.08)
 
-    def _diagonal(self, total: float, name: str) -> None:
+    def _diagonal(self, total: float, name: str, place: int) -> None:
         look = theme.current()
         pen = pg.mkPen(look.colour("text2"), width=1, style=Qt.PenStyle.DotLine)
-        line = pg.InfiniteLine((0, total), angle=-45, pen=pen, label=f"{name}: {total:.1f} nats")
+        words = f"{name}: \N{MINUS SIGN}ELBO {number(round(total, 2))} nats"
+        at = {"position": 0.25 + 0.2 * (place % 3), "fill": look.colour("bg1"), "anchors": [(0.5, 1.2), (0.5, 1.2)]}
+        line = pg.InfiniteLine((0, total), angle=-45, pen=pen, label=words, labelOpts=at)
         line.label.setColor(look.colour("text2"))
         line.label.setFont(look.font("caption"))
         self._plot.addItem(line, ignoreBounds=True)
@@ -109,6 +113,7 @@ class CurvesCard(Card):
         self._optimiser = QWidget(self)
         self._optimiser_grid = QGridLayout(self._optimiser)
         self._optimiser_grid.setContentsMargins(0, 0, 0, 0)
+        self._optimiser_grid.setSpacing(theme.SPACE[2])
         self.optimiser: dict[str, Curves] = {}
         self.plane = RateDistortion(self)
         self._controls = CurveControls(self.objective, self.terms, parent=self)
@@ -181,7 +186,8 @@ class CurvesCard(Card):
                 continue
             else:
                 curves, shade = self.terms, _term_colour(term, part) if only else ""
-            curves.add_series(title, unit(name), shade, dashed=part == "valid" and not only)
+            dashed = part == "valid" and not only
+            curves.add_series(title, unit(name), shade, dashed=dashed, quiet=part == "train", hint=estimator(name))
             curves.append(title, steps, sign(name) * np.asarray(values), seconds, np.asarray(steps) * record.batch)
         if fresh:
             self._draw_plane(run, record, colour)
@@ -212,7 +218,7 @@ class CurvesCard(Card):
 
     def _optimiser_curves(self, name: str) -> Curves:
         if name not in self.optimiser:
-            curves = Curves(words(name), self._optimiser)
+            curves = Curves(words(name), self._optimiser, y_label=unit(name))
             curves.cursor_moved.connect(self._on_cursor)
             self._optimiser_grid.addWidget(curves, *divmod(len(self.optimiser), 2))
             self.optimiser[name] = curves

@@ -13,9 +13,29 @@ from dgm_studio.core.updates import Metrics
 from dgm_studio.gui.widgets.series import Growing
 
 Columns = tuple[list[float], list[float], list[float]]
-_WORDS = {"elbo": "\N{MINUS SIGN}ELBO", "kl": "KL", "iwae": "\N{MINUS SIGN}IWAE bound", "loss": "Loss"}
+_WORDS = {
+    "examples_per_second": "Throughput",
+    "elbo": "\N{MINUS SIGN}ELBO",
+    "kl": "KL",
+    "iwae": "\N{MINUS SIGN}IWAE bound",
+    "loss": "Loss",
+}
 _RISING = frozenset({"elbo", "iwae", "reconstruction"})  # drawn with the other sign, so that lower is better everywhere
 _UNITS = {"elbo": "nats", "kl": "nats", "iwae": "nats", "reconstruction": "nats", "loss": "nats"}
+_UNITS |= {"examples_per_second": "examples/s", "beta": "weight of the KL"}
+_HOW = {
+    "elbo": "Negative evidence lower bound, nats per example; one draw of z for each.",
+    "loss": "What is minimised, nats per example.",
+    "reconstruction": "Negative log p(x | z), nats per example; one draw of z for each.",
+    "kl": "KL from the posterior to the prior, nats per example.",
+    "iwae": "Negative importance-weighted bound, nats per example.",
+    "gradient_norm": "Length of the gradient of all parameters, before clipping.",
+    "examples_per_second": "Examples trained on in a second of wall-clock time.",
+}
+_MEASURED = {
+    "train": "Mean over the batch of one step.",
+    "valid": "Mean over validation examples, with the averaged weights.",
+}
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -44,6 +64,12 @@ def sign(name: str) -> float:
 def unit(name: str) -> str:
     """The unit of a figure, "" when it has none."""
     return _UNITS.get(split_name(name)[1], "")
+
+
+def estimator(name: str) -> str:
+    """How a figure was measured, in words; "" when there is nothing to say."""
+    part, term = split_name(name)
+    return " ".join(words for words in (_HOW.get(term, ""), _MEASURED.get(part, "")) if words)
 
 
 class Record:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QMenu, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QScrollArea, QVBoxLayout, QWidget
 
 from dgm_studio.core.forms import Field
 from dgm_studio.gui import theme
@@ -18,7 +18,8 @@ from dgm_studio.gui.widgets.labels import ElidedLabel, label
 from dgm_studio.gui.widgets.runtree import RunNode, RunTree
 from dgm_studio.gui.widgets.valueslider import ValueSlider
 
-_FIGURES = ("Step", "Speed", "Time left", "Learning rate", "Gradient")
+_FIGURES = ("Step", "Speed", "Time left", "Learning rate", "Gradient norm")
+_LIVE_ONLY = ("Speed", "Time left")
 _MARKS = {"good": ("check", "good"), "warn": ("warning", "live"), "bad": ("error", "bad")}
 
 
@@ -42,6 +43,8 @@ class RunCard(Card):
         self._state = label("", "secondary", self)
         self.add_right(self._state)
         self._figures: dict[str, ElidedLabel] = {}
+        self._names: dict[str, QLabel] = {}
+        self._again = False
         self._sliders: dict[str, ValueSlider] = {}
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(theme.SPACE[2])
@@ -51,7 +54,8 @@ class RunCard(Card):
             figure = ElidedLabel("\N{EN DASH}", "figures", self)
             figure.setAlignment(Qt.AlignmentFlag.AlignRight)
             self._figures[name] = figure
-            self._grid.addWidget(label(name, "secondary", self), row, 0)
+            self._names[name] = label(name, "secondary", self)
+            self._grid.addWidget(self._names[name], row, 0)
             self._grid.addWidget(figure, row, 1)
         self.body.addLayout(self._grid)
         self._heading = label("Change while it trains", "caption", self)
@@ -80,25 +84,35 @@ class RunCard(Card):
         self.body.addLayout(first)
         self.body.addLayout(second)
 
+    def offer(self, *, train_on: bool, again: bool) -> None:
+        """What can be done: a run is forked and trained on, a checkpoint is trained again."""
+        self._fork.setVisible(train_on)
+        self._again = again
+        self._on.setText("Train it again" if again else "Train on")
+
     def show_state(self, words: str, *, live: bool, finished: bool) -> None:
         """Say how it stands; sliders only while it trains, *Train on* only when it does not."""
         self._state.setText(words)
+        for name in _LIVE_ONLY:
+            self._figures[name].setVisible(live)
+            self._names[name].setVisible(live)
         self._on.setVisible(not live)
-        self._on.setEnabled(not finished)
-        self._on.setToolTip("All steps are done; fork the run to train on with more." if finished else "")
+        done = finished and not self._again
+        self._on.setEnabled(not done)
+        self._on.setToolTip("All steps are done; fork the run to train on with more." if done else "")
         self._heading.setVisible(live and bool(self._sliders))
         for slider in self._sliders.values():
             slider.setVisible(live)
 
     def show_progress(self, step: float, steps: float, speed: float, seconds_left: float | None) -> None:
         """Steps done and to come, steps a second, seconds to the end."""
-        self._figures["Step"].setText(f"{number(step)} / {number(steps)}" if steps else number(step))
+        self._figures["Step"].setText(f"{number(step)} of {number(steps)}" if steps else number(step))
         self._figures["Speed"].setText(f"{speed:.1f} steps/s" if speed else "\N{EN DASH}")
         self._figures["Time left"].setText(duration(seconds_left) if seconds_left is not None else "\N{EN DASH}")
 
     def show_figures(self, last: Mapping[str, float]) -> None:
         """The newest learning rate and gradient norm."""
-        for name, key in (("Learning rate", "learning_rate"), ("Gradient", "gradient_norm")):
+        for name, key in (("Learning rate", "learning_rate"), ("Gradient norm", "gradient_norm")):
             if key in last:
                 self._figures[name].setText(number(last[key]))
 
@@ -138,34 +152,57 @@ class RunCard(Card):
 
 
 class HealthCard(Card):
-    """What the figures mean, in plain words; a shape and a word beside every colour."""
+    """What the figures mean, in plain words; a shape and a word beside every colour. Scrolls where it is low."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Health", parent)
         self._lines: list[QWidget] = []
+        page = QWidget(self)
+        page.setObjectName("scrolled")
+        self._column = QVBoxLayout(page)
+        self._column.setContentsMargins(0, 0, theme.SPACE[1], 0)
+        self._column.setSpacing(theme.SPACE[2])
+        self._column.addStretch()
+        area = QScrollArea(self)
+        area.setAccessibleName("Health of the run")
+        area.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the arrows scroll it
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(page)
+        self.add(area, 1)
         self.show_lines(())
 
     def show_lines(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Show these: {"level": "good" | "warn" | "bad", "name", "sentence"} each."""
+        """Show these, what is wrong first: {"level": "good" | "warn" | "bad", "name", "sentence"} each."""
         for old in self._lines:
             old.hide()
-            self.body.removeWidget(old)
+            self._column.removeWidget(old)
             old.deleteLater()
-        rows = [_health_row(line, self) for line in lines] or [label("Nothing to say yet.", "secondary", self)]
-        self._lines = list(rows)
-        for row in rows:
-            self.add(row)
+        order = list(_MARKS)[::-1]
+        sorted_lines = sorted(lines, key=lambda line: order.index(_level(line)))
+        rows: list[QWidget] = [_HealthRow(line, self) for line in sorted_lines]
+        self._lines = rows or [label("Nothing to say yet.", "secondary", self, wrap=True)]
+        for place, row in enumerate(self._lines):
+            self._column.insertWidget(place, row)
 
 
-def _health_row(line: Mapping[str, Any], parent: QWidget) -> QWidget:
-    icon, token = _MARKS.get(str(line.get("level")), _MARKS["good"])
-    row = QWidget(parent)
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(theme.SPACE[1])
-    layout.addWidget(Mark(str(line.get("name", "")).capitalize(), icon, row, token=token), 0, Qt.AlignmentFlag.AlignTop)
-    layout.addWidget(label(str(line.get("sentence", "")), "secondary", row, wrap=True), 1)
-    return row
+class _HealthRow(QWidget):
+    """One judgement: its mark, and under it the sentence as wide as the card."""
+
+    def __init__(self, line: Mapping[str, Any], parent: QWidget) -> None:
+        super().__init__(parent)
+        icon, token = _MARKS[_level(line)]
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        mark = Mark(str(line.get("name", "")).capitalize(), icon, self, token=token)
+        column.addWidget(mark, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(label(str(line.get("sentence", "")), "secondary", self, wrap=True))
+
+
+def _level(line: Mapping[str, Any]) -> str:
+    level = str(line.get("level"))
+    return level if level in _MARKS else "good"
 
 
 class TreeCard(Card):

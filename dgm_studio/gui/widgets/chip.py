@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import icons, theme
@@ -114,8 +114,8 @@ class Chip(QWidget):
         painter.setBrush(look.colour("bg2"))
         painter.drawRoundedRect(frame, radius, radius)
         if self._dot:
-            painter.setPen(QPen(QColor(self._dot), 1.5))
-            painter.setBrush(QColor(self._dot) if self._on else Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.line_colour(self._dot), 1.5))
+            painter.setBrush(theme.line_colour(self._dot) if self._on else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(look.px(14), frame.center().y()), look.px(4), look.px(4))
         text = QRectF(self._left(), 0, self.width() - self._left() - self._right(), self.height())
         draw_text(painter, text, self._words, look.font("secondary"), look.colour("text" if self._on else "text2"))

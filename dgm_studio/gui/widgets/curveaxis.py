@@ -8,19 +8,22 @@ import pyqtgraph as pg
 
 from dgm_studio.gui import theme
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def number(value: float) -> str:
     """A short readable number.
 
-    >>> number(20000.0), number(0.00012)
-    ('20,000', '0.00012')
+    >>> number(20000.0), number(0.00012), number(-2.09e-08)
+    ('20,000', '0.00012', '−2.09 × 10⁻⁸')
     """
     if value == 0:
         return "0"
     size = abs(value)
     text = f"{value:,.0f}" if size >= 1000 else f"{value:.4g}"
     if size < 1e-4 or size >= 1e9:
-        text = f"{value:.3g}"
+        mantissa, _, power = f"{value:.3g}".partition("e")
+        text = f"{mantissa} × 10{str(int(power)).translate(_RAISED)}" if power else mantissa
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QCheckBox, QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.curves import AXES, Curves
+from dgm_studio.gui.widgets.flow import FlowLayout
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.valueslider import ValueSlider
 
@@ -35,12 +37,37 @@ class CurveControls(QWidget):
         self._axis.chosen.connect(self._on_axis)
         self._smooth.moved.connect(self._on_smooth)
         self._log.toggled.connect(self._on_log)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.SPACE[2])
-        row.addWidget(self._axis)
-        row.addWidget(self._smooth, 1)
-        row.addWidget(self._log)
+        row = FlowLayout(self, gap=theme.SPACE[2])
+        for widget in (self._axis, self._smooth, self._log):
+            row.addWidget(widget)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        theme.changed.connect(self._fit)
+        self._fit()
+
+    def hasHeightForWidth(self) -> bool:
+        """The height is a plain number: else everything around would be as high as it likes to be."""
+        return False
+
+    def sizeHint(self) -> QSize:
+        """As many lines as the width asks for."""
+        return QSize(super().sizeHint().width(), self._height())
+
+    def minimumSizeHint(self) -> QSize:
+        """The widest control."""
+        return QSize(super().minimumSizeHint().width(), self._height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Narrower is higher."""
+        super().resizeEvent(event)
+        self.updateGeometry()
+
+    def _height(self) -> int:
+        layout = self.layout()
+        return layout.heightForWidth(max(self.width(), 1)) if layout is not None else 0
+
+    def _fit(self) -> None:
+        self._smooth.setFixedWidth(theme.current().px(260))
+        self.updateGeometry()
 
     def axis(self) -> str:
         """The horizontal axis: "step", "time" or "examples"."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPen, QShowEvent
+from PySide6.QtGui import QKeyEvent, QPainter, QPen, QShowEvent
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -24,6 +24,7 @@ from dgm_studio.gui.widgets.series import MOST_POINTS, Numbers, Series
 AXES = {"step": "Step", "time": "Time", "examples": "Examples seen"}
 _REDRAW_MS = 33
 _CALM = 600
+_FEW = 200  # points of a line that may be two pixels wide
 _EARLY = 0.15
 _NONE: Numbers = np.zeros(0)
 
@@ -96,16 +97,29 @@ class Curves(QWidget):
 
     # data
 
-    def add_series(self, name: str, unit: str = "", colour: str = "", *, dashed: bool = False) -> None:
-        """Start a curve; its colour is the next of the categories unless one is given."""
+    def add_series(
+        self, name: str, unit: str = "", colour: str = "", *, dashed: bool = False, quiet: bool = False, hint: str = ""
+    ) -> None:
+        """Start a curve.
+
+        Args:
+            name: In the legend.
+            unit: Of its values.
+            colour: The next of the categories unless one is given.
+            dashed: Draw it dashed.
+            quiet: It lies beneath the others and stands back.
+            hint: Tooltip of the legend: what was averaged over what.
+        """
         if name in self._lines:
             return
-        line = _Line(Series(name, unit), colour or theme.CATEGORIES[len(self._lines) % 10], dashed)
+        line = _Line(Series(name, unit), colour or theme.CATEGORIES[len(self._lines) % 10], dashed, quiet)
         line.series.set_smoothing(self._beta)
         self._lines[name] = line
         for item in (line.faint, line.strong):
+            item.setZValue(0 if quiet else 1)
             self._plot.addItem(item, ignoreBounds=True)
         chip = Chip(name, self._legend, dot=line.colour)
+        chip.setToolTip("\n".join(part for part in (name, hint, "Click to show or hide it.") if part))
         chip.clicked.connect(line.toggle)
         chip.clicked.connect(self._redraw_later)
         line.chip = chip
@@ -369,8 +383,8 @@ class Curves(QWidget):
 class _Line:
     """A series with its two drawn curves and its chip."""
 
-    def __init__(self, series: Series, colour: str, dashed: bool) -> None:
-        self.series, self.colour, self.dashed, self.on = series, colour, dashed, True
+    def __init__(self, series: Series, colour: str, dashed: bool, quiet: bool) -> None:
+        self.series, self.colour, self.dashed, self.quiet, self.on = series, colour, dashed, quiet, True
         self.chip: Chip | None = None
         self.faint = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
         self.strong = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
@@ -391,7 +405,9 @@ class _Line:
         strong = min(most, _CALM) if smooth else most
         if smooth:
             self._set(self.faint, axis, low, high, log, most, smooth=False, alpha=0.2)
-        return self._set(self.strong, axis, low, high, log, strong, smooth=smooth, alpha=1.0)
+        # single noisy steps stand back behind the few figures of a validation
+        alpha = 0.5 if self.quiet and not smooth and len(self.series) > _CALM // 4 else 1.0
+        return self._set(self.strong, axis, low, high, log, strong, smooth=smooth, alpha=alpha)
 
     def _set(
         self,
@@ -408,12 +424,13 @@ class _Line:
         x, y = self.series.drawn(axis, low, high, smooth=smooth, most=most)
         if log:
             y = np.log10(np.where(y > 0, y, np.nan))
-        ink = QColor(self.colour)
+        ink = theme.line_colour(self.colour)
         ink.setAlphaF(alpha)
         view = item.getViewWidget()
         # cosmetic pens count device pixels, and wide ones cost ten times as much on noise: only calm curves get them
         calm = len(x) <= _CALM
         width = view.devicePixelRatioF() if view is not None and calm and alpha == 1 else 1.0
+        width *= 2 if len(x) <= _FEW and alpha == 1 else 1
         pen = QPen(ink, width, Qt.PenStyle.DashLine if self.dashed else Qt.PenStyle.SolidLine)
         pen.setCosmetic(True)
         # smooth edges only where they are cheap

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
-from dgm_studio.gui.widgets.painting import follow_theme
+from dgm_studio.gui.widgets.painting import draw_text, follow_theme
 
+MARGIN = 28  # px for the numbers
 Points = npt.NDArray[np.floating]
 
 
@@ -25,15 +29,28 @@ class PointCloud(QWidget):
         super().__init__(parent)
         self._points: Points = np.zeros((0, 2), np.float32)
         self._beneath: Points | None = None
+        self._lines = False
         self._cache: QPixmap | None = None
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         follow_theme(self)
         theme.changed.connect(self._forget)
 
-    def set_points(self, points: Points, beneath: Points | None = None) -> None:
-        """Show points [N, 2]; y is up. `beneath` [M, 2] is drawn under them."""
-        self._points, self._beneath = np.asarray(points), beneath
+    def set_points(self, points: Points, beneath: Points | None = None, *, lines: bool = False) -> None:
+        """Show points [N, 2]; y is up.
+
+        Args:
+            points: What is shown.
+            beneath: [M, 2], drawn under them; None keeps what lies there.
+            lines: Join each point to the one beneath it of the same number.
+        """
+        self._points, self._lines = np.asarray(points), lines
+        self._beneath = self._beneath if beneath is None else np.asarray(beneath)
+        self._forget()
+
+    def set_beneath(self, points: Points | None) -> None:
+        """What lies under the points, [M, 2]."""
+        self._beneath = points
         self._forget()
 
     def sizeHint(self) -> QSize:
@@ -59,21 +76,86 @@ class PointCloud(QWidget):
         sets = [s for s in (self._beneath, self._points) if s is not None and len(s)]
         if not sets:
             return picture
-        low, high = np.min([s.min(0) for s in sets], axis=0), np.max([s.max(0) for s in sets], axis=0)
+        place = _Place.of(np.concatenate(sets), self.width(), self.height(), look.px(MARGIN))
+        points = place.of_points(self._points)
         painter = QPainter(picture)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._draw_axes(painter, place)
         if self._beneath is not None:
-            self._draw(painter, self._beneath, low, high, look.colour("text2", 0.35))
-        self._draw(painter, self._points, low, high, look.colour("accent", 0.7))
+            beneath = place.of_points(self._beneath)
+            self._draw(painter, beneath, look.colour("text2", 0.45))
+            if self._lines and beneath.size() == points.size():
+                self._join(painter, beneath, points)
+        self._draw(painter, points, look.colour("accent", 0.8))
         painter.end()
         return picture
 
-    def _draw(self, painter: QPainter, points: Points, low: Points, high: Points, colour: QColor) -> None:
-        middle, span = (low + high) / 2, float(max((high - low).max(), 1e-6))
-        side = min(self.width(), self.height()) - 16
-        x = self.width() / 2 + (points[:, 0] - middle[0]) / span * side
-        y = self.height() / 2 - (points[:, 1] - middle[1]) / span * side
-        pen = QPen(colour, 3.0)
+    def _draw_axes(self, painter: QPainter, place: _Place) -> None:
+        """Lines at whole numbers, so that scale and centre can be read."""
+        look = theme.current()
+        figures = look.figures("caption")
+        for number in range(math.ceil(place.low), math.floor(place.high) + 1, place.every):
+            x, y = place.at(float(number), float(number))
+            painter.setPen(QPen(look.colour("line", 0.6), 1))
+            painter.drawLine(QPointF(x, place.top), QPointF(x, place.top + place.side))
+            painter.drawLine(QPointF(place.left, y), QPointF(place.left + place.side, y))
+            words = f"{number}".replace("-", "\N{MINUS SIGN}")
+            below = QRectF(x - 30, place.top + place.side + 2, 60, look.px(14))
+            draw_text(painter, below, words, figures, look.colour("text2"), Qt.AlignmentFlag.AlignCenter)
+            beside = QRectF(place.left - 64, y - look.px(7), 60, look.px(14))
+            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            draw_text(painter, beside, words, figures, look.colour("text2"), right)
+
+    def _draw(self, painter: QPainter, points: QPolygonF, colour: QColor) -> None:
+        size = 6.0 if points.size() <= 300 else 4.0 if points.size() <= 3000 else 3.0
+        pen = QPen(colour, size)
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         painter.setPen(pen)
-        painter.drawPoints(QPolygonF([QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]))
+        painter.drawPoints(points)
+
+    def _join(self, painter: QPainter, ones: QPolygonF, others: QPolygonF) -> None:
+        painter.setPen(QPen(theme.current().colour("text2", 0.5), 1))
+        for one, other in zip(ones.toList(), others.toList(), strict=True):
+            painter.drawLine(one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A square of the plane on a square of the widget.
+
+    Args:
+        low: Least x and y that are labelled.
+        high: Greatest such.
+        span: Its side in the plane.
+        left: Its corner on the widget, logical pixels.
+        top: Likewise.
+        side: Its side on the widget.
+    """
+
+    low: float
+    high: float
+    span: float
+    left: float
+    top: float
+    side: float
+
+    @classmethod
+    def of(cls, points: Points, width: int, height: int, margin: int) -> _Place:
+        """The square around the origin that holds these points [N, 2]."""
+        reach = float(max(np.abs(points).max(), 1e-6)) * 1.04
+        side = max(1.0, min(width, height) - 2.0 * margin)
+        return cls(-reach, reach, 2 * reach, (width - side) / 2, (height - side) / 2, side)
+
+    @property
+    def every(self) -> int:
+        """Distance of the labelled numbers."""
+        return max(1, round((self.high - self.low) / 8))
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the plane is on the widget."""
+        across, up = x / self.span, y / self.span
+        return self.left + (0.5 + across) * self.side, self.top + (0.5 - up) * self.side
+
+    def of_points(self, points: Points) -> QPolygonF:
+        """Many of them."""
+        return QPolygonF([QPointF(*self.at(float(x), float(y))) for x, y in points])
