@@ -71,6 +71,7 @@ SMALLEST, LARGEST = (700, 500), (1800, 1150)
 DRAG_STEPS = 6
 LIVELY = 0.6  # of the events go to widgets that can be used, the others to any that is seen
 RESTART_EVERY = 250  # events: a run that a hand has stopped is started again, a model is opened
+PAUSE = 20  # ms after a dialog was closed
 REST = 2.0  # s after the last event, for what is still on its way
 
 
@@ -86,7 +87,7 @@ class Witness(QObject):
         threading.excepthook = lambda found: self._exception(found.exc_type, found.exc_value, found.exc_traceback)
         sys.unraisablehook = lambda found: self._exception(found.exc_type, found.exc_value, found.exc_traceback)
         install_message_handler(self._message)
-        QDesktopServices.setUrlHandler("file", self, b"swallow")
+        QDesktopServices.setUrlHandler("file", self, "swallow")  # type: ignore[arg-type]  # the stubs want bytes, the call refuses them
         rig.window.installEventFilter(self)
         self.closing = False
 
@@ -135,13 +136,19 @@ class Hands(QObject):
         if self.sent >= self._count:
             self._ended()
             return
+        if self._close_file_dialogs():
+            # A hand cannot act before a dialog's own loop has ended; without the pause it would act inside it.
+            QTimer.singleShot(PAUSE, self, self.turn)
+            return
         QTimer.singleShot(0, self, self.turn)
-        self._close_file_dialogs()
         self.sent += 1
         if self.sent % RESTART_EVERY == 0:
             self._keep_busy()
         kind = self._random.choices(list(KINDS), list(KINDS.values()))[0]
-        widget = self._pick(kind)
+        seen = (
+            self._in_sight()
+        )  # held until this turn is over: with a wrapper, those of its children lose their validity
+        widget = self._pick(kind, seen)
         if widget is None:
             return
         self.kinds[kind] += 1
@@ -153,14 +160,16 @@ class Hands(QObject):
 
     # -- where -------------------------------------------------------------------------------------------------------
 
-    def _pick(self, kind: str) -> QWidget | None:
+    def _in_sight(self) -> list[QWidget]:
+        """Every widget that a hand could hit now."""
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         top = application.activePopupWidget() or application.activeModalWidget()
         tops = [top] if top is not None else [each for each in application.topLevelWidgets() if each.isVisible()]
-        found = [widget for each in tops for widget in (each, *each.findChildren(QWidget)) if _can_be_hit(widget)]
-        if kind == "tab":
-            found = [widget for widget in found if isinstance(widget, QTabBar)]
+        return [widget for each in tops for widget in (each, *each.findChildren(QWidget)) if _can_be_hit(widget)]
+
+    def _pick(self, kind: str, seen: list[QWidget]) -> QWidget | None:
+        found = [widget for widget in seen if isinstance(widget, QTabBar)] if kind == "tab" else seen
         lively = [widget for widget in found if widget.focusPolicy() != Qt.FocusPolicy.NoFocus]
         if lively and self._random.random() < LIVELY:
             found = lively
@@ -171,10 +180,11 @@ class Hands(QObject):
         x = seen.left() + self._random.random() * max(1, seen.width() - 1)
         return QPointF(x, seen.top() + self._random.random() * max(1, seen.height() - 1))
 
-    def _close_file_dialogs(self) -> None:
-        for each in QApplication.topLevelWidgets():
-            if isinstance(each, QFileDialog) and each.isVisible():
-                each.reject()
+    def _close_file_dialogs(self) -> bool:
+        found = [each for each in QApplication.topLevelWidgets() if isinstance(each, QFileDialog) and each.isVisible()]
+        for each in found:
+            each.reject()
+        return bool(found)
 
     def _keep_busy(self) -> None:
         """A run that trains, and a model to look at: hands stop the one and leave the other."""

@@ -55,7 +55,8 @@ def compare(options: Options, config: dict[str, Any]) -> dict[str, Any]:
     ticket = worker.train(request)
     bare = {kind: Bare(options, config, fused=kind == "fused") for kind in ("fused", "plain")}
     speeds: dict[str, list[float]] = {"alone": [], "asked": [], "fused": [], "plain": []}
-    asking = _asking(worker, request.run, options.seed)
+    size = int(config.get("latent", registry.config_class("vae")().latent))
+    asking = _asking(worker, request.run, size, options.seed)
     for turn in range(turns):
         order = ["alone", "fused", "asked", "plain"]
         for name in order if turn % 2 == 0 else reversed(order):
@@ -82,10 +83,9 @@ def _ours(worker: Worker, ticket: Ticket, seconds: float, each: Callable[[], obj
     return speed
 
 
-def _asking(worker: Worker, run: str, seed: int) -> Callable[[], object]:
+def _asking(worker: Worker, run: str, size: int, seed: int) -> Callable[[], object]:
     """A hand that drags: another latent at every call, of the model that trains."""
     generator = torch.Generator().manual_seed(seed)
-    size = registry.config_class("vae")().latent
 
     def ask() -> None:
         z = tuple(torch.randn(size, generator=generator).tolist())
