@@ -37,7 +37,7 @@ def bootstrap() -> ModuleType:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkout: the program without its rooms, and one test."""
     root = tmp_path_factory.mktemp("some where") / "check out"
-    for name in ("packaging/bootstrap.py", "packaging/constraints.txt", "pyproject.toml", "LICENSE"):
+    for name in ("packaging/bootstrap.py", "packaging/constraints.txt", "pyproject.toml", "LICENSE", "README.md"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / name, root / name)
     (root / "resources").mkdir()

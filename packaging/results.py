@@ -1,0 +1,272 @@
+"""Writes every figure of README.md from files that programs made, so that none is typed by hand.
+
+    python packaging/results.py            rewrite the parts of README.md between "begin" and "end" marks
+    python packaging/results.py --check    status 1 when they are not what this script would write
+
+It reads
+  packaging/results.json            what `dgm-studio bench --json` printed
+  packaging/peers/vae_pythae.json   what packaging/peers/vae_pythae.py wrote
+  resources/zoo/*.safetensors       the manifests of the checkpoints in the box
+and computes beside the checkpoints what a model without latents reaches. What has no file yet is "not measured yet".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgm_studio.cli import parser as command_line
+from dgm_studio.core.cards import Metric
+from dgm_studio.core.manifest import Manifest, read_manifest, zoo_names, zoo_path
+from dgm_studio.data import registry as data
+from dgm_studio.models.distributions import LEAST_LOG_STD
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+BENCH = ROOT / "packaging" / "results.json"
+PEER = ROOT / "packaging" / "peers" / "vae_pythae.json"
+MISSING = "not measured yet"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of promises.
+
+    Args:
+        what: What is promised.
+        bar: How much.
+        bench: The measurement that tells.
+        figures: Names of its figures.
+    """
+
+    what: str
+    bar: str
+    bench: str
+    figures: tuple[str, ...]
+
+
+ROWS = (
+    Row("window shown", "at most 1.0 s", "startup", ("window shown",)),
+    Row("worker warm", "at most 5 s", "startup", ("worker warm",)),
+    Row("slider to pixels p95, zoo:vae-digits, idle", "at most 33 ms", "latency", ("slider to pixels p95, idle",)),
+    Row("the same while a run trains", "at most 60 ms", "latency", ("slider to pixels p95, training",)),
+    Row("stale pictures, idle / training", "0", "latency", ("stale pictures, idle", "stale pictures, training")),
+    Row(
+        "moves without a picture, idle / training",
+        "0",
+        "latency",
+        ("moves without a picture, idle", "moves without a picture, training"),
+    ),
+    Row(
+        "last value always shown (1 = yes), idle / training",
+        "1",
+        "latency",
+        ("last picture is that of the last value, idle", "last picture is that of the last value, training"),
+    ),
+    Row(
+        "lateness of the GUI's heartbeat p99 / max while training, 60 s",
+        "at most 4 / 33 ms",
+        "heartbeat",
+        ("lateness p99 while training", "lateness max while training"),
+    ),
+    Row(
+        "training steps/s against a bare PyTorch loop with the same network, conv / mlp",
+        "at least 0.97",
+        "training",
+        ("conv, against a bare loop", "mlp, against a bare loop"),
+    ),
+    Row(
+        "the same while 20 pictures/s are asked for, conv / mlp",
+        "at least 0.80",
+        "training",
+        ("conv, with 20 pictures a second", "mlp, with 20 pictures a second"),
+    ),
+    Row(
+        "stop (with saving) / pause / cancel p95",
+        "at most 100 ms",
+        "stop",
+        ("stop, saving included, p95", "pause, p95", "cancel, p95"),
+    ),
+    Row("unreadable checkpoints after kill -9 during save, 200 times", "0", "saves", ("unreadable checkpoints",)),
+    Row(
+        "10,000 seeded random GUI events with training on: crashes / unhandled exceptions",
+        "0 / 0",
+        "events",
+        ("crashes and hangs", "unhandled exceptions"),
+    ),
+)
+
+
+def results() -> str:
+    """The table of promises with what was measured."""
+    found = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.exists() else {"measurements": []}
+    measured = {each["bench"]: each["figures"] for each in found["measurements"]}
+    lines = [[row.what, row.bar, *_measured(row, measured)] for row in ROWS]
+    told = _table(("what", "promised", "measured", "kept"), [*lines, *_peer_rows()])
+    return f"{told}\n\n{_machine(found['machine'])}" if "machine" in found else told
+
+
+def _measured(row: Row, measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, str]:
+    """What the figures of a row are, and whether all of them are as promised."""
+    if row.bench not in measured:
+        return MISSING, ""
+    by_name = {figure["what"]: figure for figure in measured[row.bench]}
+    absent = [name for name in row.figures if name not in by_name]
+    if absent:
+        raise SystemExit(f"{BENCH.name}: {row.bench} has no figure {absent[0]!r}, but {', '.join(map(repr, by_name))}")
+    figures = [by_name[name] for name in row.figures]
+    words = [f"{_short(figure['value'])} {figure['unit']}".strip() for figure in figures]
+    units = {figure["unit"] for figure in figures}
+    if len(units) == 1:  # "1.2 / 3.4 ms" rather than "1.2 ms / 3.4 ms"
+        words = [_short(figure["value"]) for figure in figures]
+        words[-1] = f"{words[-1]} {figures[0]['unit']}".strip()
+    return " / ".join(words), "yes" if all(figure["good"] is not False for figure in figures) else "**no**"
+
+
+def _peer_rows() -> list[list[str]]:
+    """Our test ELBO less that of pythae's VAE, at the best validation of each, mean over the seeds."""
+    lines = []
+    means = json.loads(PEER.read_text(encoding="utf-8"))["means"] if PEER.exists() else {}
+    for name, what, bar, least in (
+        (
+            "same",
+            "test ELBO on mnist5k less pythae's, same network, data, steps, seeds 0 to 2",
+            "at least -0.5 nat",
+            -0.5,
+        ),
+        ("defaults", "the same with the defaults offered here, half the steps", "above 0 nat", 0.0),
+    ):
+        if name in means and "pythae" in means:
+            ours, theirs = means[name]["best"], means["pythae"]["best"]
+            kept = "yes" if ours - theirs >= least else "**no**"
+            lines.append([what, bar, f"{ours - theirs:+.2f} nats ({ours:.2f} against {theirs:.2f})", kept])
+        else:
+            lines.append([what, bar, MISSING, ""])
+    return lines
+
+
+def _machine(on: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
+    load = f" Load average when the measurements began: {on['load']}." if on.get("load") is not None else ""
+    return (
+        f"Measured on {on['processor']}, {on['cores']} cores, {on['system']}, Python {on['python']}, {versions}.{load}"
+    )
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def zoo() -> str:
+    """The checkpoints in the box with the figures of their manifests."""
+    lines = []
+    for name in zoo_names():
+        manifest = read_manifest(zoo_path(name))
+        config = manifest.config
+        lines.append(
+            [
+                f"`zoo:{name}`",
+                f"{manifest.title}, {manifest.latent} latents, {config.get('prior', 'normal')} prior",
+                manifest.data,
+                f"{manifest.parameters:,}",
+                f"{manifest.step:,} of {manifest.steps:,}",
+                _figure(manifest.metrics.get("nelbo")),
+                _figure(manifest.metrics.get("iwae")),
+                trivial(manifest),
+            ]
+        )
+    heads = ("name", "system", "data", "numbers learnt", "steps", "-ELBO", "importance-weighted", "without latents")
+    return _table(heads, lines) if lines else "No checkpoint is in the box yet."
+
+
+def _figure(metric: Metric | None) -> str:
+    if metric is None:
+        return MISSING
+    return f"{metric.value:.2f} ± {metric.error:.2f} ({metric.estimator})"
+
+
+def trivial(manifest: Manifest) -> str:
+    """What a model of independent pixels reaches on the test pictures: its parameters are the training pictures'.
+
+    Grey pictures: one Bernoulli a pixel, the mean over all binarisations. Colour: one Gaussian a value, with its own
+    variance, and with one variance in all as the decoders have it.
+    """
+    parts = data.load(manifest.data)
+    train, test = (_pictures(parts.split(name)) for name in ("train", "test"))
+    if manifest.modalities[0].shape[0] == 1:
+        return _scored(_bernoulli(train, test), "Bernoulli pixels")
+    each = train.var(0, keepdim=True)
+    found = {"Gaussian pixels": each, "one variance": each.mean()}
+    return "; ".join(_scored(_gaussian(train.mean(0), variance, test), name) for name, variance in found.items())
+
+
+def _pictures(part: Any) -> Tensor:
+    return part.batch(torch.arange(len(part))).flatten(1).double()
+
+
+def _bernoulli(train: Tensor, test: Tensor) -> Tensor:
+    mean = train.mean(0).clamp(1e-4, 1 - 1e-4)
+    return -(test * mean.log() + (1 - test) * (1 - mean).log()).sum(1)
+
+
+def _gaussian(mean: Tensor, variance: Tensor, test: Tensor) -> Tensor:
+    """Minus log density; the least standard deviation is the one that the models' Gaussians have."""
+    variance = variance.clamp(min=math.exp(2 * LEAST_LOG_STD)).expand_as(test)
+    return 0.5 * ((test - mean).square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
+
+
+def _scored(nats: Tensor, name: str) -> str:
+    return f"{float(nats.mean()):.2f} ± {float(nats.std() / math.sqrt(len(nats))):.2f} ({name})"
+
+
+def commands() -> str:
+    """The command line, as the program itself tells it."""
+    (choices,) = (a for a in command_line()._actions if isinstance(a, argparse._SubParsersAction))
+    told = {action.dest: action.help or "" for action in choices._choices_actions}
+    return _table(("command", "what it does"), [[f"`dgm-studio {name}`", told[name]] for name in told])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+PARTS = {"commands": commands, "results": results, "zoo": zoo}
+
+
+def filled(text: str) -> str:
+    """README's text with every generated part as it is now."""
+    for name, make in PARTS.items():
+        marks = re.compile(rf"(<!-- begin {name}\b[^>]*-->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        if len(marks.findall(text)) != 1:
+            raise SystemExit(f"{README.name} needs one pair of marks for {name}")
+        told = make()
+        text = marks.sub(lambda found, told=told: f"{found[1]}{told}\n{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def main() -> int:
+    """Write, or check."""
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--check", action="store_true", help="write nothing; status 1 when something is old")
+    check = arguments.parse_args().check
+    before = README.read_text(encoding="utf-8")
+    after = filled(before)
+    if check:
+        return int(before != after)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
