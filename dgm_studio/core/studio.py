@@ -235,6 +235,12 @@ class Studio:
         if before and self.history.push(Step(base, panel, name, before, dict(after))):
             self._tell("history")
 
+    def note(self, key: str, panel: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """A panel was given another state as a whole (a bookmark, a dropped file): an undo step."""
+        base, _ = split_key(key)
+        if before and self.history.push(Step(base, panel, name, dict(before), dict(after))):
+            self._tell("history")
+
     def undo(self) -> Step | None:
         """Take the last gesture back; the window shows the step's `before`."""
         return self._replay(self.history.undo(), back=True)
@@ -277,9 +283,9 @@ class Studio:
         """Wish: this model in the comparison set, or out of it."""
         self.grant(Wish("compare", {"card": card}))
 
-    def export(self, request: Any, name: str, state: Mapping[str, Any] | None = None) -> None:
-        """Wish: write what a request shows to a file that the user chooses."""
-        self.grant(Wish("export", {"request": request, "name": name, "state": dict(state or {})}))
+    def export(self, request: Any, name: str, state: Mapping[str, Any] | None = None, panel: str = "") -> None:
+        """Wish: write what a request shows to a file that the user chooses; `panel` in `state` is what it restores."""
+        self.grant(Wish("export", {"request": request, "name": name, "state": dict(state or {}), "panel": panel}))
 
     def bookmark(self, name: str = "") -> None:
         """Wish: a bookmark of what is looked at now."""

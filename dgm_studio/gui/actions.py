@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
-from dgm_studio.gui import places, theme
+from dgm_studio.gui import places, theme, writing
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.labels import label
 
@@ -77,7 +77,8 @@ ACTS = (
     Act("Undo", "Ctrl+Z", "undo", lambda w: w.undo(), "Places"),
     Act("Redo", "Ctrl+Shift+Z", "redo", lambda w: w.redo(), "Places"),
     Act("Keep this place", "Ctrl+S", "bookmark", places.bookmark, "Places"),
-    Act("Export the picture", "Ctrl+E", "export", places.export_current, "Places"),
+    Act("Go to a kept place", "Ctrl+Shift+S", "bookmark", places.show_bookmarks, "Places"),
+    Act("Export the picture", "Ctrl+E", "export", writing.export_current, "Places"),
     Act("Copy as Python", "Ctrl+Shift+C", "copy", places.copy_python, "Places"),
     Act("Show or hide the library", "Ctrl+B", "sidebar", lambda w: w.toggle_library()),
     Act("Show or hide what is known of the model", "Ctrl+I", "info", lambda w: w.toggle_inspector()),

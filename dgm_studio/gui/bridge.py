@@ -79,7 +79,10 @@ class Asker:
     def __call__(self, topic: str, request: Any) -> Ticket:
         """Ask in the interactive lane."""
         self._topics.add(topic)
-        return self._bridge.engine.ask(f"{self.name}/{topic}", request)
+        ticket = self._bridge.engine.ask(f"{self.name}/{topic}", request)
+        if topic in self.fast and not self._bridge.engine.warm.is_set():
+            self._bridge.cold.add(ticket.id)
+        return ticket
 
     def job(self, request: Any, name: str) -> Ticket:
         """Append a job; its updates come back with the topic `JOB`."""
@@ -120,6 +123,8 @@ class Bridge(QObject):
         self.outbox = outbox
         self.latency = Latency()
         self.owners: dict[int, str] = {}
+        self.cold: set[int] = set()
+        """Tickets asked before the worker was warm: the time they wait is the start's, not an answer's."""
         self._askers: dict[str, Asker] = {}
         self._numbers = itertools.count(1)
         self._left: deque[Envelope] = deque()
@@ -179,7 +184,7 @@ class Bridge(QObject):
         asker = self._askers.get(name)
         if asker is not None:
             self._give(asker, topic, update, ticket)
-            if isinstance(update, Frame) and topic in asker.fast:
+            if isinstance(update, Frame) and topic in asker.fast and ticket.id not in self.cold:
                 self._measure(asker.receiver, ticket)
 
     def _hand_out_job(self, ticket: Ticket, update: Update) -> None:

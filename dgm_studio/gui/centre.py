@@ -15,6 +15,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.host import Host, Hosts
 from dgm_studio.gui.panels.spec import Panel
+from dgm_studio.gui.runnotice import RunNotice
 from dgm_studio.gui.shelf import identity
 from dgm_studio.gui.timemachine import TimeMachine
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
@@ -109,6 +110,7 @@ class Centre(QWidget):
         self._stack = QStackedWidget(self)
         self._elsewhere = Elsewhere(self)
         self.time_machine = TimeMachine(self)
+        self.notice = RunNotice(self)
         self._build()
         self.tabs.currentChanged.connect(self._tab_changed)
         self.tabs.tear_off_wanted.connect(self._tear_off)
@@ -195,6 +197,7 @@ class Centre(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[2])
         column.addWidget(self._head)
+        column.addWidget(self.notice)
         column.addWidget(self._stack, 1)
         column.addWidget(self.time_machine)
         self._stack.addWidget(self._start)

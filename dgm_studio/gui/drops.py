@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QFileDialog
 
 from dgm_studio.core import recipes
+from dgm_studio.core.cards import Capability, ModelCard, split_key
 from dgm_studio.core.recipes import Recipe
 from dgm_studio.core.updates import Problem
+from dgm_studio.gui import places
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+WEIGHTS = (".safetensors",)
+FOREIGN = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".onnx", ".h5")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ARRAYS = (".npz", ".npy")
+LOOKED_AT = 500  # entries of a folder
 EXPORTS = (".png", ".gif", ".webp", ".mp4", ".npz", ".svg")
 FILTER = f"Everything that opens (*{' *'.join(dict.fromkeys((*WEIGHTS, *EXPORTS, *PICTURES, *ARRAYS)))});;All files (*)"
 
@@ -29,6 +34,7 @@ class Kind(StrEnum):
 
     RUN = "run"
     MODEL = "model"
+    FOREIGN = "foreign"
     RECIPE = "recipe"
     PICTURE = "picture"
     DATA = "data"
@@ -43,16 +49,25 @@ def kind_of(path: Path) -> Kind:
     if path.is_dir():
         if (path / "run.json").is_file():
             return Kind.RUN
-        holds = any(child.suffix.lower() in PICTURES for child in path.iterdir())
-        return Kind.DATA if holds or any(child.is_dir() for child in path.iterdir()) else Kind.UNKNOWN
+        return Kind.DATA if _holds_pictures(path) else Kind.UNKNOWN
     ending = path.suffix.lower()
     if ending in WEIGHTS:
         return Kind.MODEL
+    if ending in FOREIGN:
+        return Kind.FOREIGN
     if ending in EXPORTS and recipe_in(path) is not None:
         return Kind.RECIPE
     if ending in ARRAYS:
         return Kind.DATA
     return Kind.PICTURE if ending in PICTURES else Kind.UNKNOWN
+
+
+def _holds_pictures(folder: Path, depth: int = 2) -> bool:
+    """Whether there are pictures in a folder or in those inside it (classes); huge ones are looked at in part."""
+    children = list(islice(folder.iterdir(), LOOKED_AT))
+    if any(child.suffix.lower() in PICTURES for child in children):
+        return True
+    return depth > 1 and any(_holds_pictures(child, depth - 1) for child in children if child.is_dir())
 
 
 def recipe_in(path: Path) -> Recipe | None:
@@ -71,12 +86,25 @@ def choose(window: StudioWindow) -> None:
 
 
 def open_paths(window: StudioWindow, paths: Sequence[str]) -> None:
-    """Open each; several pictures at once are data."""
+    """Open each; of several pictures the first is encoded, and how to train on them is said."""
+    plain = [name for name in paths if Path(name).is_file() and kind_of(Path(name)) is Kind.PICTURE]
+    if len(plain) > 1:
+        paths = [name for name in paths if name not in plain[1:]]
     for name in paths:
         try:
             _open(window, Path(name))
         except (Problem, OSError) as error:
-            window.say(f"{Path(name).name}: {error}")
+            window.say(f"{Path(name).name}: {_words(error)}")
+    if len(plain) > 1:
+        folder = Path(plain[0]).absolute().parent
+        act = partial(window.new_run, data=f"folder:{folder}")
+        window.say(f"Of {len(plain)} pictures {Path(plain[0]).name} is encoded.", f"Train on {folder.name}", act)
+
+
+def _words(error: Problem | OSError) -> str:
+    if isinstance(error, Problem):
+        return f"{error.sentence} {error.action}".strip()
+    return f"It cannot be read ({error.strerror or error})."
 
 
 def _open(window: StudioWindow, path: Path) -> None:
@@ -84,6 +112,8 @@ def _open(window: StudioWindow, path: Path) -> None:
     if kind is Kind.RUN:
         window.studio.remember(str(path))
         window.open(f"run:{path.absolute()}")
+    elif kind is Kind.FOREIGN:
+        window.say(f"{path.name}: checkpoints of this kind are not opened yet, only .safetensors from DGM Studio.")
     elif kind is Kind.MODEL:
         window.open(str(path.absolute()))
     elif kind is Kind.RECIPE:
@@ -103,7 +133,27 @@ def _encode(window: StudioWindow, path: Path) -> None:
     panel = window.centre.current()
     if panel is not None and panel.take_file(str(path.absolute())):
         return
-    window.say(f"{path.name} is a picture: open a model that encodes, then drop it on its latent space.")
+    card = window.studio.card
+    if card is None or not _encodes(card):
+        first = next((c for c in window.shelf.box() if _encodes(c)), None)
+        if first is None:
+            window.say(f"{path.name} is a picture: open a model that encodes, then drop it on its latent space.")
+        else:
+            act = partial(_encode_with, window, path, first)
+            window.say(f"{path.name} is a picture and carries no recipe.", f"Encode it with {first.name}", act)
+        return
+    _encode_with(window, path, card)
+
+
+def _encodes(card: ModelCard) -> bool:
+    return {Capability.ENCODES, Capability.DECODES} <= card.capabilities and card.image() is not None
+
+
+def _encode_with(window: StudioWindow, path: Path, card: ModelCard) -> None:
+    window.open(card.key, "latent")
+    panel = window.centre.current()
+    if panel is None or not panel.take_file(str(path.absolute())):
+        window.say(f"{path.name} could not be encoded with {card.name}.")
 
 
 def _restore(window: StudioWindow, path: Path) -> None:
@@ -111,15 +161,29 @@ def _restore(window: StudioWindow, path: Path) -> None:
     recipe = recipe_in(path)
     if recipe is None:
         raise Problem(f"{path.name} carries no recipe.")
-    key = str(recipe.request.get("model") or recipe.model)
+    key = _key_in(window, recipe)
     window.studio.remember(str(path))
     panel, state = recipe.panel, recipe.state
     if not panel:
         panel, state = _panel_for(recipe)
-    window.open(key, panel, state)
+    if not panel:
+        window.say(f"{path.name} holds what no panel shows; its model is opened.")
+    places.go_to(window, key, panel, state, f"Open {path.name}")
     card = window.studio.card
-    if card is not None and recipe.sha256 and card.sha256 and recipe.sha256 != card.sha256:
+    newest = split_key(key)[1] is None
+    if newest and card is not None and recipe.sha256 and card.sha256 and recipe.sha256 != card.sha256:
         window.say(f"{card.name} has other weights now than when {path.name} was made; the picture may differ.")
+
+
+def _key_in(window: StudioWindow, recipe: Recipe) -> str:
+    """The model that a recipe names, at the step it had: a run may have gone on since."""
+    key = str(recipe.request.get("model") or recipe.model)
+    base, step = split_key(key)
+    if step is None and base.startswith("run:"):
+        card = window.studio.cards.get(base) or window.shelf.read(base)
+        if card.step != recipe.step and recipe.step in card.snapshots:
+            return f"{base}@{recipe.step}"
+    return key
 
 
 def _panel_for(recipe: Recipe) -> tuple[str, dict[str, Any]]:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QInputDialog, QMenu
 
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.requests import Train
-from dgm_studio.core.resources import home
-from dgm_studio.core.runs import RunFolder
+from dgm_studio.core.resources import home, runs_dir
+from dgm_studio.core.runs import RunFolder, new_run_folder
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import actions
+from dgm_studio.gui import actions, places
 from dgm_studio.gui.palette import Command
 from dgm_studio.gui.statusbar import LIVE_STATES
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
+
+MOST_DELETED = 8  # deleted runs that the palette offers to bring back
 
 
 def folder_of(card: ModelCard) -> Path:
@@ -40,6 +43,11 @@ def trains(window: StudioWindow, card: ModelCard) -> bool:
         isinstance(j.ticket.request, Train) and j.state in LIVE_STATES and f"run:{j.ticket.request.run}" == base
         for j in jobs
     )
+
+
+def show(window: StudioWindow, card: ModelCard, at: QPoint) -> None:
+    """The menu of a model at a place of the screen."""
+    library_menu(window, card).popup(at)
 
 
 def library_menu(window: StudioWindow, card: ModelCard) -> QMenu:
@@ -109,6 +117,9 @@ def rename(window: StudioWindow, card: ModelCard) -> None:
     if card.source != "run":
         window.say("Only runs can be renamed.")
         return
+    if trains(window, card):
+        window.say(f"{card.name} is training. Rename it when it has stopped.")
+        return
     name, given = QInputDialog.getText(window, "Rename", "Name of the run", text=card.name)
     if given and name.strip():
         set_name(window, card, name.strip())
@@ -122,6 +133,10 @@ def set_name(window: StudioWindow, card: ModelCard, name: str) -> None:
     except (Problem, OSError) as error:
         window.say(f"The run could not be renamed: {error}.")
         return
+    opened = window.studio.cards.get(split_key(card.key)[0])
+    if opened is not None:
+        window.studio.add(replace(opened, name=name))
+        window.centre.refresh(window.studio.cards[split_key(card.key)[0]])
     window.reread_runs()
 
 
@@ -151,8 +166,26 @@ def delete(window: StudioWindow, card: ModelCard) -> None:
 
 
 def _bring_back(window: StudioWindow, target: Path, folder: Path) -> None:
-    shutil.move(target, folder)
+    if folder.exists():  # another run has taken the name in the meantime
+        folder = new_run_folder(folder.name)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(target, folder)
+    except OSError as error:
+        window.say(f"The run could not be brought back: {error.strerror or error}. It is in {target}.")
+        return
     window.reread_runs()
+    window.say(f"{folder.name} is back.", "Open", partial(window.open, f"run:{folder}"))
+
+
+def _deleted(window: StudioWindow) -> list[Command]:
+    """Runs in the trash, the one deleted last first."""
+    trash = home() / "trash"
+    found = sorted(trash.iterdir(), key=lambda p: p.suffix, reverse=True) if trash.is_dir() else []
+    return [
+        Command(f"Bring back {p.stem}", partial(_bring_back, window, p, runs_dir() / p.stem), "trash", "deleted run")
+        for p in found[:MOST_DELETED]
+    ]
 
 
 def commands(window: StudioWindow) -> list[Command]:
@@ -165,11 +198,11 @@ def commands(window: StudioWindow) -> list[Command]:
         title = window.centre.tabs.tabText(index)
         found.append(Command(title, partial(window.centre.go_to, index), "grid", f"panel · Ctrl+{index + 1}"))
     for kept in window.studio.bookmarks:
-        act = partial(window.open, kept.key, kept.panel, kept.state)
-        found.append(Command(kept.name, act, "bookmark", "bookmark"))
+        found.append(Command(kept.name, partial(places.go, window, kept), "bookmark", "bookmark"))
     for data in window.shelf.data().values():
         act = partial(window.new_run, data=data.name)
         found.append(Command(f"Train on {data.title}", act, "curves", f"data · {data.name}", data.summary))
+    found += _deleted(window)
     for act_ in actions.ACTS:
         found.append(Command(act_.name, partial(act_.run, window), act_.icon, act_.keys))
     return found

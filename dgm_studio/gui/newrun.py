@@ -26,7 +26,7 @@ from dgm_studio.core.cards import DataCard, ModelCard, SystemCard
 from dgm_studio.core.forms import FormError
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import OpenData, Train
-from dgm_studio.core.updates import Failed, Progress, Result, Update
+from dgm_studio.core.updates import Failed, Frame, Progress, Result, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.form import Form
 from dgm_studio.gui.statusbar import duration
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 FOLDER, FILE = "choose folder", "choose file"
 ARRAY_FILES = "Arrays (*.npz *.npy)"
 POLL_MS = 150
+MOST_REPORTED = 4  # lines on what was skipped of one's own files
 FIRST_DATA = "mnist5k"  # real pictures that train in minutes
 
 
@@ -88,6 +89,7 @@ class NewRun(QDialog):
         self._window, self._wanted = window, dict(values)
         self._systems: dict[str, SystemCard] = {}
         self._data: dict[str, DataCard] = dict(window.shelf.data())
+        self._reports: dict[str, tuple[str, ...]] = {}
         self._model: Form | None = None
         self._training: Form | None = None
         self._asker = window.bridge.asker("newrun", self)
@@ -105,6 +107,9 @@ class NewRun(QDialog):
             self._line.show()
             self._line.set_share(update.done / update.total if update.total else None)
             self._data_words.setText(update.text or "Reading …")
+        elif isinstance(update, Frame):
+            self._reports[topic] = tuple(str(line) for line in update.data.get("report", ()))
+            self._show_data()
         elif isinstance(update, Result) and isinstance(update.value, DataCard):
             self._line.hide()
             self._data[topic] = update.value
@@ -142,6 +147,8 @@ class NewRun(QDialog):
         self._source = QComboBox(self)
         self._source.setAccessibleName("Data")
         self._data_words = label("", "secondary", self, wrap=True)
+        self._report = label("", "live", self, wrap=True)
+        self._report.hide()
         self._line = ProgressLine("Reading the data", self)
         self._line.hide()
         self._name = QLineEdit(self)
@@ -192,7 +199,11 @@ class NewRun(QDialog):
             grid.addWidget(label(words, "section", self), row, column)
             grid.addWidget(editor, row + 1, column)
         grid.addWidget(self._system_words, 2, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(self._data_words, 2, 1, Qt.AlignmentFlag.AlignTop)
+        beneath = QVBoxLayout()
+        beneath.addWidget(self._data_words)
+        beneath.addWidget(self._report)
+        beneath.addStretch()
+        grid.addLayout(beneath, 2, 1)
         return grid
 
     # -- filling -----------------------------------------------------------------------------------------------------
@@ -290,6 +301,10 @@ class NewRun(QDialog):
             parts = [f"{count:,} {names.get(split, split)}" for split, count in data.counts.items()]
             self._data_words.setText(" ".join(part for part in (data.summary, " · ".join(parts)) if part))
             self._data_words.setToolTip("\n".join(part for part in (data.changes, data.credit, data.licence) if part))
+        report = self._reports.get(str(self._source.currentData()), ())
+        more = f"\n… and {len(report) - MOST_REPORTED} more" if len(report) > MOST_REPORTED else ""
+        self._report.setText("\n".join(report[:MOST_REPORTED]) + more)
+        self._report.setVisible(bool(report))
         self._judge()
 
     def _judge(self) -> None:

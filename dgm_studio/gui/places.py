@@ -1,26 +1,25 @@
-"""What is looked at now, kept: bookmarks, exports, a script that makes the same picture."""
+"""What is looked at now, kept: bookmarks, and the way back to them; a script that makes the same picture."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
 from PySide6.QtGui import QGuiApplication, QIcon, QPixmap
-from PySide6.QtWidgets import QFileDialog, QMenu
+from PySide6.QtWidgets import QMenu
 
 from dgm_studio.core import recipes, requests
-from dgm_studio.core.requests import Export
+from dgm_studio.core.cards import split_key
 from dgm_studio.core.studio import Bookmark
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.spec import Panel
+from dgm_studio.gui.writing import scale_of
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
 
 BOOKMARK_SIDE = 128
-KINDS = "Picture (*.png);;Loop (*.gif);;Loop (*.webp);;Film (*.mp4);;Arrays (*.npz);;Drawing (*.svg)"
+THUMBNAIL = 48
 
 
 def bookmark(window: StudioWindow, name: str = "") -> None:
@@ -48,50 +47,55 @@ def png_of(panel: Panel, side: int) -> bytes:
     return bytes(content.data())
 
 
+def go(window: StudioWindow, kept: Bookmark) -> None:
+    """Back to a kept place; one step of undo where it lies in the model and panel that are looked at."""
+    go_to(window, kept.key, kept.panel, kept.state, f"Go to {kept.name}")
+
+
+def go_to(window: StudioWindow, key: str, panel: str, state: dict[str, Any], gesture: str) -> None:
+    """Look at exactly this: the snapshot that the key names, the newest weights where it names none."""
+    base, step = split_key(key)
+    host = window.centre.hosts.find(base, panel)
+    before = host.panel.state() if host is not None and host.begun() else window.studio.kept(base, panel)
+    if step is None:
+        window.centre.steps.pop(base, None)
+    window.open(key, panel, state)
+    if base in window.studio.cards:
+        window.studio.note(base, panel, gesture, before, {**before, **state})
+
+
 def bookmark_menu(window: StudioWindow) -> QMenu:
     """The kept places, newest first."""
     menu = QMenu(window)
     menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    side = theme.current().px(THUMBNAIL)
+    menu.setStyleSheet(f"QMenu {{ icon-size: {side}px; }}")
     menu.addAction("Keep this place\tCtrl+S").triggered.connect(lambda: bookmark(window))
-    if window.studio.bookmarks:
-        menu.addSeparator()
+    if not window.studio.bookmarks:
+        menu.addAction("No place is kept yet").setEnabled(False)
+        return menu
+    menu.addSeparator()
+    forget = QMenu("Forget", menu)
     for kept in reversed(window.studio.bookmarks):
         picture = QPixmap()
         picture.loadFromData(kept.picture)
         entry = menu.addAction(QIcon(picture), kept.name)
-        entry.triggered.connect(lambda _=False, b=kept: window.open(b.key, b.panel, b.state))
-    if window.studio.bookmarks:
-        menu.addSeparator()
-        menu.addAction("Forget the newest").triggered.connect(
-            lambda: window.studio.drop_bookmark(window.studio.bookmarks[-1])
-        )
+        entry.triggered.connect(lambda _=False, b=kept: go(window, b))
+        forget.addAction(kept.name).triggered.connect(lambda _=False, b=kept: _forget(window, b))
+    menu.addSeparator()
+    menu.addMenu(forget)
     return menu
 
 
-def export_current(window: StudioWindow) -> None:
-    """Write what the panel in front shows to a file."""
-    panel = window.centre.current()
-    shown = panel.shown() if panel is not None else None
-    if panel is None or shown is None:
-        window.say("There is no picture to export yet.")
-        return
-    export(window, shown, f"{panel.card.name}-{panel.name}", panel.state())
+def show_bookmarks(window: StudioWindow) -> None:
+    """The menu of kept places under its button."""
+    button = window.top.bookmarks
+    bookmark_menu(window).popup(button.mapToGlobal(button.rect().bottomLeft()))
 
 
-def export(window: StudioWindow, request: Any, name: str, state: dict[str, Any]) -> None:
-    """Ask for a file name, then let the worker write the picture with its recipe inside."""
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-") or "picture"
-    path, _ = QFileDialog.getSaveFileName(window, "Export", str(Path.home() / f"{plain}.png"), KINDS)
-    if path:
-        submit_export(window, request, path, state)
-
-
-def submit_export(window: StudioWindow, request: Any, path: str, state: dict[str, Any]) -> None:
-    """Hand an export to the worker."""
-    panel = window.centre.current()
-    name = panel.name if panel is not None else ""
-    asked = Export(requests.to_json(request), path, theme=theme.current().name, panel=name, state=state)
-    window.bridge.engine.submit(asked, f"Export {Path(path).name}")
+def _forget(window: StudioWindow, kept: Bookmark) -> None:
+    window.studio.drop_bookmark(kept)
+    window.say(f"{kept.name} is forgotten.", "Undo", lambda: window.studio.add_bookmark(kept))
 
 
 def copy_python(window: StudioWindow) -> None:
@@ -104,9 +108,11 @@ def copy_python(window: StudioWindow) -> None:
     recipe = recipes.Recipe(
         request=requests.to_json(shown),
         model=panel.card.key,
-        sha256=panel.card.sha256,
+        # a snapshot's weights have a sum of their own, which only the worker knows; live weights change
+        sha256="" if split_key(panel.card.key)[1] is not None or panel.card.live else panel.card.sha256,
         step=panel.card.step,
         theme=theme.current().name,
+        scale=scale_of(shown),
         panel=panel.name,
         state=panel.state(),
         versions=recipes.versions(),

@@ -28,6 +28,9 @@ FIGURE_FAMILY = "JetBrains Mono"
 FONT_FILES = ("Inter-Regular.otf", "Inter-SemiBold.otf", "JetBrainsMono-Regular.ttf")
 WAITING_AFTER_MS = 150
 
+# formulas take a serif of the system, the text's own font where there is none
+FORMULA_FAMILIES = '"STIX Two Text", "Cambria", "Times New Roman", "Liberation Serif", "DejaVu Serif", "Inter"'
+
 
 @dataclass(frozen=True, slots=True)
 class Palette:
@@ -200,7 +203,7 @@ def style_sheet(theme: Theme) -> str:
     values: dict[str, object] = {f.name: getattr(palette, f.name) for f in fields(palette)}
     values |= {role: f"{theme.px(size)}px" for role, size in TYPE.items()}
     values |= {f"px{n}": f"{theme.px(n)}px" for n in (12, 14, 16, 20, 24, 28, 30, 32)}
-    values |= {"family": TEXT_FAMILY, "figures": FIGURE_FAMILY}
+    values |= {"family": TEXT_FAMILY, "figures": FIGURE_FAMILY, "serif": FORMULA_FAMILIES}
     values |= {"control": f"{RADIUS_CONTROL}px", "card": f"{RADIUS_CARD}px"}
     for name, shade in (("chevron-down", "text2"), ("chevron-up", "text2"), ("check", "onaccent")):
         values[name.replace("-", "_")] = icons.tinted_file(name, getattr(palette, shade))

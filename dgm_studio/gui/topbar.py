@@ -67,7 +67,7 @@ class TopBar(QFrame):
     """See the module.
 
     Signals:
-        new_run_wanted(), theme_wanted(), library_wanted(), inspector_wanted(), start_wanted().
+        new_run_wanted(), theme_wanted(), library_wanted(), inspector_wanted(), bookmarks_wanted(), start_wanted().
         chip_clicked(str), chip_closed(str): A model's key in the comparison set.
         device_clicked(): The chip of the device.
     """
@@ -76,6 +76,7 @@ class TopBar(QFrame):
     theme_wanted = Signal()
     library_wanted = Signal()
     inspector_wanted = Signal()
+    bookmarks_wanted = Signal()
     start_wanted = Signal()
     device_clicked = Signal()
     chip_clicked = Signal(str)
@@ -99,6 +100,7 @@ class TopBar(QFrame):
         self._chip_row = QHBoxLayout()
         self._device = Chip("starting …", self, dot=theme.current().palette.live)
         self._device.setAccessibleName("Device")
+        self.bookmarks = IconButton("bookmark", "Kept places", self, bare=True)
         self._theme = IconButton("theme", "Light or dark (Ctrl+T)", self)
         self._new = Button("New run", self, primary=True)
         self._new.setToolTip("Train a model (Ctrl+N)")
@@ -151,7 +153,7 @@ class TopBar(QFrame):
         self._chip_row.setSpacing(theme.SPACE[1])
         row.addLayout(self._chip_row)
         row.addSpacing(theme.SPACE[1])
-        for part in (self._device, self.inspector, self._theme, self._new):
+        for part in (self._device, self.bookmarks, self.inspector, self._theme, self._new):
             row.addWidget(part)
         self._compare.hide()
         self.library.hide()
@@ -162,6 +164,7 @@ class TopBar(QFrame):
         self._name.clicked.connect(self.start_wanted)
         self.library.clicked.connect(self.library_wanted)
         self.inspector.clicked.connect(self.inspector_wanted)
+        self.bookmarks.clicked.connect(self.bookmarks_wanted)
         self._device.clicked.connect(self.device_clicked)
         theme.changed.connect(self._dress)
 

@@ -19,10 +19,11 @@ from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import Export, OpenModel, Train
 from dgm_studio.core.studio import Journal, Studio
 from dgm_studio.core.updates import Done, Failed, Frame, Metrics, Problem, Result, Update
-from dgm_studio.gui import actions, drops, menus, newrun, session, theme, wishes
+from dgm_studio.gui import actions, drops, menus, newrun, places, session, theme, wishes
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.centre import Centre
 from dgm_studio.gui.docks import Docks
+from dgm_studio.gui.following import Following
 from dgm_studio.gui.host import Host
 from dgm_studio.gui.inspector import Inspector
 from dgm_studio.gui.library import Entry, Library
@@ -89,6 +90,7 @@ class StudioWindow(QMainWindow):
         self.palette_list = Palette(self.top.search, self._commands, self)
         self.queue = QueuePopup(bridge.engine, self)
         self._connect()
+        self.following = Following(self)
         self._take_off = QTimer(self, interval=100)
         self._take_off.timeout.connect(self._play_soon)
         self._timer = QTimer(self, interval=TICK_MS)
@@ -215,9 +217,10 @@ class StudioWindow(QMainWindow):
         if not isinstance(update, Frame | Metrics):
             self._library_stale = True
         if isinstance(update, Done) and isinstance(ticket.request, Export):
-            self._exported(Path(ticket.request.path))
+            self.exported(Path(ticket.request.path))
 
-    def _exported(self, path: Path) -> None:
+    def exported(self, path: Path) -> None:
+        """Say that a file is written."""
         self.say(f"{path.name} is written.", "Open its folder", partial(menus.show_folder, path.parent))
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -319,14 +322,15 @@ class StudioWindow(QMainWindow):
         self.studio.listen(self._studio_changed)
         self.bridge.job_updated.connect(self._job_updated)
         self.library.chosen.connect(self._open_card)
-        self.library.menu_wanted.connect(self._menu)
-        self.library.renamed.connect(self._rename)
-        self.library.deleted.connect(self._delete)
+        self.library.menu_wanted.connect(partial(menus.show, self))
+        self.library.renamed.connect(partial(menus.rename, self))
+        self.library.deleted.connect(partial(menus.delete, self))
         self.library.open_wanted.connect(self.choose_file)
         self.library.collapse_wanted.connect(self.toggle_library)
         self.top.library_wanted.connect(self.toggle_library)
         self.top.inspector_wanted.connect(self.toggle_inspector)
         self.top.new_run_wanted.connect(self.new_run)
+        self.top.bookmarks_wanted.connect(partial(places.show_bookmarks, self))
         self.top.theme_wanted.connect(self.toggle_theme)
         self.top.start_wanted.connect(self.home)
         self.top.chip_clicked.connect(self._open_comparison)
@@ -388,15 +392,6 @@ class StudioWindow(QMainWindow):
 
     def _open_comparison(self, key: str) -> None:
         self.open(key, "compare")
-
-    def _menu(self, card: ModelCard, at: QPoint) -> None:
-        menus.library_menu(self, card).popup(at)
-
-    def _rename(self, card: ModelCard) -> None:
-        menus.rename(self, card)
-
-    def _delete(self, card: ModelCard) -> None:
-        menus.delete(self, card)
 
     def _look_at_job(self, job: Job) -> None:
         if isinstance(job.ticket.request, Train):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dgm_studio.core.cards import split_key
 from dgm_studio.core.studio import Wish
-from dgm_studio.gui import places
+from dgm_studio.gui import places, writing
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
@@ -48,6 +48,9 @@ class Granter:
         key = base if step is None else f"{base}@{step}"
         config = card.config | {k: v for k, v in changes.items() if k in card.config}
         training = card.training | {k: v for k, v in changes.items() if k not in card.config}
+        steps, start = int(training.get("steps", 0) or 0), int(step if step is not None else card.step)
+        if steps and start >= steps:  # a fork of the end of a run has as many steps before it as the run had
+            training["steps"] = start + steps
         self._window.new_run(
             system=card.system, data=card.data, config=config, training=training, parent=key, name=f"{card.name} fork"
         )
@@ -55,8 +58,8 @@ class Granter:
     def _compare(self, card: Any) -> None:
         self._window.studio.compare_toggle(card.key)
 
-    def _export(self, request: Any, name: str, state: dict[str, Any]) -> None:
-        places.export(self._window, request, name, state)
+    def _export(self, request: Any, name: str, state: dict[str, Any], panel: str) -> None:
+        writing.export(self._window, writing.Shown(request, name, panel, state))
 
     def _bookmark(self, name: str) -> None:
         places.bookmark(self._window, name)

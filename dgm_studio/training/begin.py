@@ -99,6 +99,8 @@ def _resumed(request: Train, folder: RunFolder) -> Beginning:
     manifest, state = store.load(folder.resume_file)
     if manifest.kind != "resume":
         raise Problem(f"resume.safetensors in {folder.path} is not the state of a run.", "Fork one of its snapshots.")
+    # a run may have been renamed while nothing trained it
+    manifest = dataclasses.replace(manifest, name=str(about.get("name") or manifest.name))
     flags = [{"flag": "resume", "step": manifest.step, "changes": {}, "sentence": f"On from step {manifest.step}."}]
     if to_json(request) != about.get("asked"):
         manifest, changes = _changed(request, manifest)

@@ -197,7 +197,7 @@ def test_a_dropped_file_is_opened_or_refused_in_one_sentence(window: StudioWindo
 
     for name, said in (
         ("notes.txt", "neither a model"),
-        ("weights.pt", "weights.pt is not a checkpoint."),
+        ("weights.pt", "not opened yet, only .safetensors"),
         ("arrays.npz", "arrays.npz can be trained on."),
         ("seven.png", "seven.png is a picture"),
     ):

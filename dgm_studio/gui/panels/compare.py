@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
-from dgm_studio.core.cards import Capability, ModelCard
+from dgm_studio.core.cards import Capability, ModelCard, split_key
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import Reconstruct, SamplePrior
 from dgm_studio.core.studio import Studio
@@ -22,11 +22,13 @@ from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
 from dgm_studio.gui.widgets.picturegrid import PictureGrid
+from dgm_studio.gui.widgets.pointcloud import PointCloud
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.stateframe import StateFrame
 
 COLUMNS = 12
 COUNT = 24
+POINTS = 1000  # of planar data
 Pictures = npt.NDArray[np.uint8]
 
 
@@ -37,13 +39,28 @@ class ModelRow(QWidget):
         super().__init__(parent)
         self.card = card
         self.grid = PictureGrid(f"Pictures of {card.name}", self, columns=COLUMNS)
-        self.frame = StateFrame(self.grid, self)
+        self.cloud = PointCloud(f"Points of {card.name}", self)
+        planar = card.image() is None
+        self._many = QStackedWidget(self)
+        self._many.addWidget(self.grid)
+        self._many.addWidget(self.cloud)
+        self._many.setCurrentIndex(int(planar))
+        self.frame = StateFrame(self._many, self)
         row = QVBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.SPACE[0])
         row.addWidget(ElidedLabel(f"{card.name} · {short_title(card)} · step {card.step:,}", "secondary", self))
         row.addWidget(self.frame, 1)
-        self.setMinimumHeight(theme.current().px(96))
+        self.setMinimumHeight(theme.current().px(260 if planar else 96))
+
+    def show_answer(self, data: Mapping[str, Any]) -> None:
+        """Pictures in a row, or points in the plane over the data they were made from."""
+        if "pictures" in data:
+            self.grid.set_pictures(_beside(data), columns=COLUMNS)
+        else:
+            self.cloud.set_points(data["points"], data.get("originals"))
+        self._many.setCurrentWidget(self.grid if "pictures" in data else self.cloud)
+        self.frame.show_ready()
 
 
 class ComparePanel(Panel):
@@ -83,9 +100,8 @@ class ComparePanel(Panel):
         row = self._rows.get(topic)
         if row is None:
             return
-        if isinstance(update, Frame) and "pictures" in update.data:
-            row.grid.set_pictures(_beside(update.data), columns=COLUMNS)
-            row.frame.show_ready()
+        if isinstance(update, Frame):
+            row.show_answer(update.data)
         elif isinstance(update, Failed):
             row.frame.show_error(update.sentence, "", update.details)
 
@@ -119,13 +135,18 @@ class ComparePanel(Panel):
         found = [self.card]
         if self.studio is not None:
             cards = [self.studio.cards[key] for key in self.studio.comparison if key in self.studio.cards]
-            found += [c for c in cards if self.needs <= c.capabilities and c.key != self.card.key.rpartition("@")[0]]
+            own, planar = split_key(self.card.key)[0], self.card.image() is None
+            found += [c for c in cards if self._comparable(c, planar) and split_key(c.key)[0] != own]
         return [c for n, c in enumerate(found) if c.key not in {other.key for other in found[:n]}]
 
+    def _comparable(self, card: ModelCard, planar: bool) -> bool:
+        return self.needs <= card.capabilities and (card.image() is None) == planar
+
     def _request(self, key: str) -> SamplePrior | Reconstruct:
+        count = COUNT if self.card.image() is not None else POINTS
         if self._kind:
-            return Reconstruct(key, "test", COUNT // 2, 0, self._seed * COUNT // 2)
-        return SamplePrior(key, COUNT, self._seed)
+            return Reconstruct(key, "test", count // 2, 0, self._seed * count // 2)
+        return SamplePrior(key, count, self._seed)
 
     def _build(self) -> None:
         self._canvas.add_right(self._seed_words)

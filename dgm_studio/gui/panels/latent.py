@@ -17,6 +17,7 @@ from dgm_studio.core.requests import DecodeLatent, DescribeLatents, SamplePrior
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
+from dgm_studio.gui.panels import latent_recipe
 from dgm_studio.gui.panels.latent_hands import MapHands
 from dgm_studio.gui.panels.latent_map import ARROWS, DENSITY, STEP_PIXELS
 from dgm_studio.gui.panels.latent_plane import Space, title
@@ -169,6 +170,17 @@ class LatentPanel(Panel):
         if scene.state.strips:
             self.hands.ask_strips()
 
+    def follow(self, card: ModelCard) -> None:
+        """The picture at z and the map of the newest weights; path, contours and axes wait for the next checkpoint."""
+        self.card = self.scene.card = card
+        scene = self.scene
+        scene.map.show_model(card.key, card.step, self._categories())
+        if not self._described:
+            return
+        if scene.state.frame < 0 and not scene.peeking():
+            scene.look()
+        scene.turn(force=True)
+
     def state(self) -> dict[str, Any]:
         """Everything that brings the panel back to here."""
         return self.scene.stored()
@@ -193,9 +205,26 @@ class LatentPanel(Panel):
         if scene.state.frame < 0:
             scene.look()
         if scene.state.encoded != before.encoded:
-            self.encoding.again()
+            self.encoding.again(follow="z" not in state)
         if scene.state.strips:
             self.hands.ask_strips()
+
+    @classmethod
+    def state_of(cls, request: Any) -> dict[str, Any] | None:
+        """Where such a request is shown: at its z, on its path, in its strips, on its plane, or encoded."""
+        return latent_recipe.state_of(request)
+
+    def plot(self) -> QWidget | None:
+        """The figures along the path."""
+        return self.scene.bar.plot if self.travel.request() is not None else None
+
+    def take_file(self, path: str) -> bool:
+        """Encode a picture file."""
+        if not self.scene.can(Capability.ENCODES):
+            return False
+        self._restored = True  # z goes to the picture, not to the first example
+        self.encoding.take_file(path)
+        return True
 
     def shown(self) -> Any | None:
         """Film strips, the path while one of its pictures is shown, else the picture at z."""

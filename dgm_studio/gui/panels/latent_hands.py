@@ -196,9 +196,9 @@ class MapHands(QObject):
     def _export_map(self) -> None:
         request = self.map_request()
         if self.studio is not None and request is not None:
-            self.studio.export(request, "Decoded map", self.scene.stored())
+            self.studio.export(request, "Decoded map", self.scene.stored(), "latent")
 
     def _export_picture(self) -> None:
         if self.studio is not None:
             request = self.travel.shown() or DecodeLatent(self.scene.card.key, self.scene.state.z)
-            self.studio.export(request, "Decoded picture", self.scene.stored())
+            self.studio.export(request, "Decoded picture", self.scene.stored(), "latent")

@@ -33,7 +33,7 @@ class Encoding(QObject):
         card = scene.encode
         card.drawn.connect(self._on_drawn)
         card.example_wanted.connect(self._on_example)
-        card.file_wanted.connect(self._on_file)
+        card.file_wanted.connect(self.take_file)
         card.back_wanted.connect(self._on_back)
         card.clear_wanted.connect(self._on_clear)
 
@@ -48,9 +48,9 @@ class Encoding(QObject):
         self._scene.set(encoded=requests.to_json(request))
         self._scene.ask(POSTERIOR, request)
 
-    def again(self) -> None:
-        """Ask for what the state says is encoded, z stays (undo, another snapshot)."""
-        self._asked, self._follow, self._gesture = None, False, ""
+    def again(self, *, follow: bool = False) -> None:
+        """Ask for what the state says is encoded; z stays (undo, another snapshot) unless it shall `follow`."""
+        self._asked, self._follow, self._gesture = None, follow, ""
         stored = dict(self._scene.state.encoded)
         if stored:
             stored["model"] = self._scene.card.key
@@ -107,7 +107,8 @@ class Encoding(QObject):
         request = EncodePicture(self._scene.card.key, index=index, split="train")
         self.encode(request, f"Encode training example {index}")
 
-    def _on_file(self, path: str) -> None:
+    def take_file(self, path: str) -> None:
+        """Encode a picture file."""
         self.encode(EncodePicture(self._scene.card.key, file=path), "Encode a picture")
 
     def _on_back(self) -> None:

@@ -108,6 +108,12 @@ class Panel(QWidget):
         """Look at another snapshot or a newer step of the same model: keep the state, ask again."""
         self.card = card
 
+    def follow(self, card: ModelCard) -> None:
+        """The run trains on: look at its newest weights, if that is cheap; `set_card` comes at the next checkpoint.
+
+        Called at a pace that leaves training its time; not called for panels that hear the run's job.
+        """
+
     def play(self) -> bool:
         """Play what can be played; False while there is nothing yet."""
         transport = self.findChild(Transport)
@@ -134,6 +140,10 @@ class Panel(QWidget):
 
     def shown(self) -> Any | None:
         """The request whose answer is on the canvas, for export and *Copy as Python*; None when there is none."""
+        return None
+
+    def plot(self) -> QWidget | None:
+        """The plot that is written as a drawing (.svg); None when the panel shows none."""
         return None
 
     def take_file(self, path: str) -> bool:

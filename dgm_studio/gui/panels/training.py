@@ -341,6 +341,10 @@ class TrainingPanel(Panel):
         self._pictures.set_page(int(now.pop("pictures")))
         self._curves.set_settings(**{name: now[name] for name in self._curves.settings()})
 
+    def plot(self) -> QWidget | None:
+        """The curves that are shown."""
+        return self._curves.plot() if self._records else None
+
     def shown(self) -> Any | None:
         """The samples, or the reconstructions."""
         return self._pictures.shown(self.card.key)

@@ -134,6 +134,10 @@ class CurvesCard(Card):
         """Whose steps the cursor means."""
         self._record = record
 
+    def plot(self) -> QWidget:
+        """The page that is shown."""
+        return self._pages.currentWidget()
+
     def page(self) -> int:
         """Number of the page that is shown."""
         return self._choice.index()
