@@ -67,8 +67,10 @@ def divergence(losses: Sequence[float]) -> Line:
     spread = statistics.median(abs(v - best) for v in at) * 1.4826  # the deviation of a Gaussian from its median's
     excess = medians[-1] - best
     if not math.isfinite(excess) or excess > 10 * spread + 0.1 * abs(best):
-        return Line("bad", name, f"The loss has risen from {best:.4g} to {medians[-1]:.4g}. Halve the learning rate.")
-    return Line("good", name, f"The loss is at {medians[-1]:.4g}; its best stretch was {best:.4g}.")
+        return Line(
+            "bad", name, f"The loss has risen from {_figure(best)} to {_figure(medians[-1])}. Halve the learning rate."
+        )
+    return Line("good", name, f"The loss is at {_figure(medians[-1])}; its best stretch was {_figure(best)}.")
 
 
 def overfitting(train: Sequence[float], valid: Sequence[float]) -> Line:
@@ -85,11 +87,11 @@ def overfitting(train: Sequence[float], valid: Sequence[float]) -> Line:
     since = len(valid) - 1 - best
     risen, fallen = valid[-1] - valid[best], train[best] - train[-1]
     if since >= RISING_VALIDATIONS and risen > 0.002 * abs(valid[best]) and fallen > 0:
-        words = f"The validation loss was best {since} validations ago and has risen by {risen:.3g} since,"
+        words = f"The validation loss was best {since} validations ago and has risen by {_figure(risen)} since,"
         return Line(
-            "warn", name, f"{words} while the training loss fell by {fallen:.3g}. Stop, or take that checkpoint."
+            "warn", name, f"{words} while the training loss fell by {_figure(fallen)}. Stop, or take that checkpoint."
         )
-    return Line("good", name, f"The validation loss is {valid[-1]:.4g}, the training loss {train[-1]:.4g}.")
+    return Line("good", name, f"The validation loss is {_figure(valid[-1])}, the training loss {_figure(train[-1])}.")
 
 
 def dead_gradients(lengths: Sequence[float], layers: dict[str, float]) -> Line:
@@ -109,7 +111,9 @@ def dead_gradients(lengths: Sequence[float], layers: dict[str, float]) -> Line:
         return Line("warn", name, f"No gradient reaches {dead[0]}{more}.")
     if not recent:
         return Line("good", name, "No step has been taken yet.")
-    return Line("good", name, f"Every layer learns; the gradient's length is about {statistics.median(recent):.3g}.")
+    return Line(
+        "good", name, f"Every layer learns; the gradient's length is about {_figure(statistics.median(recent))}."
+    )
 
 
 def disk(sentence: str) -> Line:
@@ -119,3 +123,8 @@ def disk(sentence: str) -> Line:
         sentence: Why the last save failed, or "".
     """
     return Line("bad", "saving", sentence) if sentence else Line("good", "saving", "Every save succeeded.")
+
+
+def _figure(value: float) -> str:
+    """A number as people read it: four significant figures, thousands apart, a real minus."""
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}").replace("-", "\N{MINUS SIGN}")

@@ -31,6 +31,8 @@ RAIL = 330
 NARROW = 800
 COUNTS = (16, 36, 64, 144)
 MANY = (256, 1024, 4096, 16_384)  # of planar data, where a point takes no room
+PLANAR = "Grey: originals. Blue: their reconstructions, joined by a line."
+SHORT_LABEL = 10  # letters; a sentence is told beside the large pair
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
@@ -320,13 +322,14 @@ class ReconstructPanel(GridPanel):
 
     def __init__(self, card: ModelCard, ask: Ask, studio: Studio | None = None, parent: QWidget | None = None) -> None:
         super().__init__(card, ask, studio, parent)
-        self._split, self._start, self._count = "test", 0, 24
+        self._planar = bool(card.modalities) and card.modalities[0].kind == "points"
+        self._split, self._start, self._count = "test", 0, (200 if self._planar else 24)
         self._data: Mapping[str, Any] = {}
         self.frame.set_empty("Held-out examples and what the model makes of them.", "Reconstruct", "image")
         self._where = label("", "figures", self)
         self._canvas.add_right(self._where)
         self._split_choice = SegmentedControl([PARTS[s].capitalize() for s in self.splits], "Part of the data", self)
-        self._pair = PictureGrid("Original, reconstruction, difference", self, columns=1)
+        self._pair = PictureGrid("Original, reconstruction, difference", self)
         self._words = label("Click a pair to see it large.", "secondary", self, wrap=True)
         self._mean = label("", "figures", self)
         self._build_rail()
@@ -357,24 +360,25 @@ class ReconstructPanel(GridPanel):
         """Each original with its reconstruction to the right."""
         self._data = data
         if "pictures" in data:
-            pairs = np.stack([data["originals"], data["pictures"]], 1)
-            bounds = data.get("bound")
-            captions = _pair_captions(data.get("labels", ()), bounds, len(pairs))
-            self.show_items({"pictures": pairs.reshape(-1, *pairs.shape[2:])}, captions)
+            pairs = np.concatenate([data["originals"], data["pictures"]], axis=2)  # side by side, never torn apart
+            captions = _pair_captions(data.get("labels", ()), data.get("bound"), len(pairs))
+            self.show_items({"pictures": pairs}, captions)
         else:
             self.show_items(data)
         bound = data.get("bound")
         self._mean.setText(
-            f"mean bound {float(np.mean(bound)):.1f} nats".replace("-", "−") if bound is not None and len(bound) else ""
+            f"Mean bound {float(np.mean(bound)):,.1f} nats".replace("-", "−")
+            if bound is not None and len(bound)
+            else ""
         )
         self.choose(0)
 
     def choose(self, index: int) -> None:
         """Show a pair large, with their difference."""
-        pair = index // 2
+        pair = index
         if index < 0 or "pictures" not in self._data or pair >= len(self._data["pictures"]):
             self._pair.set_pictures(None)
-            self._words.setText("Click a pair to see it large.")
+            self._words.setText(PLANAR if self._planar else "Click a pair to see it large.")
             return
         original, made = self._data["originals"][pair], self._data["pictures"][pair]
         apart = np.abs(original.astype(np.int16) - made.astype(np.int16)).astype(np.uint8)
@@ -383,7 +387,7 @@ class ReconstructPanel(GridPanel):
         known = self._data.get("labels") or ()
         name = f"{known[pair]}. " if pair < len(known) and known[pair] else ""
         bound = self._data.get("bound")
-        nats = f", log p(x) ≥ {float(bound[pair]):.1f} nats" if bound is not None else ""
+        nats = f", log p(x) ≥ {float(bound[pair]):,.1f} nats" if bound is not None else ""
         self._words.setText(f"{name}Root mean square error {distance:.3f}{nats}.".replace("-", "−"))
 
     def _build_rail(self) -> None:
@@ -396,11 +400,16 @@ class ReconstructPanel(GridPanel):
         row.addWidget(on)
         settings.body.addLayout(row)
         settings.add(self._mean)
-        pair = Card("Pair", self)
-        pair.add(self._pair, 1)
-        pair.add(self._words)
         self.rail.addWidget(settings)
-        self.rail.addWidget(pair, 1)
+        if self._planar:
+            self._pair.hide()
+            settings.add(self._words)
+            self.rail.addStretch(1)
+        else:
+            pair = Card("Pair", self)
+            pair.add(self._pair, 1)
+            pair.add(self._words)
+            self.rail.addWidget(pair, 1)
         self._split_choice.chosen.connect(self._set_split)
         back.clicked.connect(self._back)
         on.clicked.connect(self._on)
@@ -428,9 +437,10 @@ class ReconstructPanel(GridPanel):
 
 
 def _pair_captions(labels: Any, bounds: Any, count: int) -> list[str]:
-    """The label under each original, the bound under its reconstruction."""
+    """What stands under each pair: its label where that is short, and its bound."""
     captions: list[str] = []
     for n in range(count):
-        captions.append(str(labels[n]) if n < len(labels) else "")
-        captions.append(f"{float(bounds[n]):.0f} nats".replace("-", "−") if bounds is not None else "")
+        known = str(labels[n]) if n < len(labels) else ""
+        bound = f"{float(bounds[n]):,.0f} nats".replace("-", "−") if bounds is not None else ""
+        captions.append(" · ".join(part for part in (known if len(known) <= SHORT_LABEL else "", bound) if part))
     return captions

@@ -51,7 +51,7 @@ class PicturesCard(Card):
             self._frames[topic] = StateFrame(inner, self)
             self._frames[topic].set_empty("The first ones come with the first validation.", icon="grid")
             self._stack.addWidget(self._frames[topic])
-        self.setMinimumHeight(260)
+        self.setMinimumHeight(230)
         self.add_right(self._step)
         self.add(self._choice)
         self.add(self._stack, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
@@ -23,7 +25,7 @@ class MathView(QWidget):
         self._table = QGridLayout()
         self._table.setHorizontalSpacing(theme.SPACE[2])
         self._table.setVerticalSpacing(theme.SPACE[0])
-        self._table.setColumnStretch(1, 1)
+        self._table.setColumnStretch(0, 1)
         self._values: dict[str, list[QLabel]] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -31,14 +33,14 @@ class MathView(QWidget):
         column.addWidget(self._formula)
         column.addLayout(self._table)
 
-    def set_objective(self, html: str, symbols: Sequence[Symbol]) -> None:
+    def set_objective(self, markup: str, symbols: Sequence[Symbol]) -> None:
         """Show a formula.
 
         Args:
-            html: With `<sub>`, `<sup>` and entities.
+            markup: With `<sub>`, `<sup>` and entities.
             symbols: Named in the table, in order.
         """
-        self._formula.setText(html)
+        self._formula.setText(known_entities(markup))
         while (item := self._table.takeAt(0)) is not None:
             old = item.widget()
             if old is not None:
@@ -59,18 +61,30 @@ class MathView(QWidget):
                 shown.setText(words)
 
     def _add(self, row: int, symbol: Symbol) -> None:
-        top = Qt.AlignmentFlag.AlignTop
-        self._table.addWidget(_rich(symbol.html, self), row, 0, top)
-        self._table.addWidget(label(symbol.meaning, "secondary", self, wrap=True), row, 1, top)
+        """Symbol and value in a line, the meaning under them over the whole width."""
+        shown = _rich(known_entities(symbol.html), self)
+        shown.setProperty("role", "symbol")
         value = label("", "figures", self)
-        value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
-        self._table.addWidget(value, row, 2, top)
+        meaning = label(symbol.meaning, "secondary", self, wrap=True)
+        meaning.setContentsMargins(0, 0, 0, theme.SPACE[0])
+        self._table.addWidget(shown, 2 * row, 0)
+        self._table.addWidget(value, 2 * row, 1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._table.addWidget(meaning, 2 * row + 1, 0, 1, 2)
         if symbol.source:
             self._values.setdefault(symbol.source, []).append(value)
 
 
-def _rich(html: str, parent: QWidget) -> QLabel:
-    made = QLabel(html, parent)
+def known_entities(markup: str) -> str:
+    """HTML whose named entities are letters where Qt would not know them; those of the markup itself stay.
+
+    >>> known_entities("KL(q &Vert; p) &lt; 1")
+    'KL(q ‖ p) &lt; 1'
+    """
+    return re.sub(r"&(?!lt;|gt;|amp;|quot;)\w+;", lambda found: html.unescape(found.group()), markup)
+
+
+def _rich(markup: str, parent: QWidget) -> QLabel:
+    made = QLabel(markup, parent)
     made.setTextFormat(Qt.TextFormat.RichText)
     made.setWordWrap(True)
     made.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
