@@ -106,8 +106,8 @@ def test_a_dragged_slider_shows_no_stale_picture_and_in_the_end_the_last_one(
 
 def test_the_windows_heart_beats_while_a_run_trains_and_is_looked_at(display: dict[str, str]) -> None:
     found = running.measure("heartbeat", Options(seconds=1.0, data="digits8", config=SMALL), display)
-    assert found["details"]["panel"] == "training"
-    assert found["details"]["beats"] > 0 and found["details"]["steps"] > 0
+    assert found["details"]["panel"] == "training", found
+    assert found["details"]["beats"] > 0 and found["details"]["steps"] > 0, found
 
 
 @pytest.mark.slow

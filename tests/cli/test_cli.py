@@ -172,7 +172,7 @@ def test_a_file_that_is_not_there_is_one_line_and_status_one(
 def test_the_zoo_lists_every_checkpoint_in_the_box(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "--json"]) == 0
     listed = [card["key"] for card in json.loads(capsys.readouterr().out)]
-    assert listed == [f"zoo:{path.stem}" for path in sorted(resource("zoo").glob("*.safetensors"))]
+    assert listed == sorted(f"zoo:{path.stem}" for path in resource("zoo").glob("*.safetensors"))
 
 
 def test_python_loads_a_model_by_its_key(checkpoint: Path) -> None:
