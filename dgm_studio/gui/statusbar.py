@@ -104,7 +104,8 @@ def figures(load: Load, latency: Latency, *, training: bool) -> dict[str, str]:
         shown["input → pixel"] = f"{median:.0f} ms · p95 {late:.0f} ms"
     if training:
         busy = load.interactive / max(load.interactive + load.batch, 1e-9)
-        shown["training"] = f"−{100 * busy:.0f} %"
+        slower = round(100 * busy)
+        shown["training"] = f"−{slower} %" if slower else "0 %"
     return shown | {"queue": str(load.queue)}
 
 
@@ -204,6 +205,7 @@ class StatusBar(QFrame):
         self.setStyleSheet(
             f"QFrame#statusbar {{ background: {paint.bg1}; border: none; border-top: 1px solid {paint.line}; }}"
             "QFrame#statusbar QPushButton { padding: 2px 12px; }"
+            'QFrame#statusbar QPushButton[link="true"] { padding: 2px 2px; }'
         )
 
     def _measured(self) -> None:

@@ -105,7 +105,7 @@ class VAEConfig:
         low=0.0,
         high=100.0,
         group="Objective",
-        title="Beta, weight of the KL",
+        title="Beta",
     )
     kl_warmup: int = option(
         0,

@@ -47,6 +47,14 @@ LEARNING_RATE = Field("learning_rate", "float", 1e-3, 1e-7, 1.0, help="Highest l
 LIVE_GROUP = "Objective"
 
 
+class _Halves(QBoxLayout):
+    """Curves and rail. Where something wraps, Qt would take the height everything likes for the least height."""
+
+    def hasHeightForWidth(self) -> bool:
+        """The least height is a plain number."""
+        return False
+
+
 class TrainingPanel(Panel):
     """Watches a run while it trains and looks back at it afterwards."""
 
@@ -89,7 +97,7 @@ class TrainingPanel(Panel):
         self._read(self._folder())
         self._read_compared()
         self._run.offer(train_on=self._is_run(), again=not self._is_run())
-        self._tree.setVisible(self._is_run())
+        self._tree.hide()
         if self._is_run():
             self.ask("family", ReadFamily(self._folder()))
             self.ask("systems", ListSystems())
@@ -320,7 +328,8 @@ class TrainingPanel(Panel):
         finished = bool(self.card.steps) and self.card.step >= self.card.steps
         words = "Training" if live else "Finished" if finished else "Stopped"
         self._run.show_state(words, live=live, finished=finished)
-        self._run.show_progress(self.card.step, self.card.steps, 0.0, None)
+        if self._job is None:  # else its progress is newer
+            self._run.show_step(self.card.step, self.card.steps)
         self._run.show_settings({**self.card.config, **self.card.training})
 
     def _offer_settings(self, systems: tuple[SystemCard, ...]) -> None:
@@ -371,7 +380,7 @@ class TrainingPanel(Panel):
         rail.setSpacing(theme.SPACE[2])
         for card, stretch in ((self._pictures, 1), (self._run, 0), (self._tree, 0)):
             rail.addWidget(card, stretch)
-        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, inside)
+        self._halves = _Halves(QBoxLayout.Direction.LeftToRight, inside)
         self._halves.setContentsMargins(0, 0, 0, 0)
         self._halves.setSpacing(theme.SPACE[2])
         self._halves.addLayout(left, 1)

@@ -136,7 +136,8 @@ class CurvesCard(Card):
 
     def plot(self) -> QWidget:
         """The page that is shown."""
-        return self._pages.currentWidget()
+        pages: tuple[QWidget, ...] = (self.objective, self.terms, self._optimiser, self.plane)
+        return pages[self.page()]
 
     def page(self) -> int:
         """Number of the page that is shown."""

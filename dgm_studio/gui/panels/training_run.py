@@ -79,8 +79,8 @@ class RunCard(Card):
         self._on.clicked.connect(self.continued)
         first, second = QHBoxLayout(), QHBoxLayout()
         first.addWidget(self._fork)
-        first.addWidget(self._on)
-        second.addWidget(self._export)
+        first.addWidget(self._export)
+        second.addWidget(self._on)
         self.body.addLayout(first)
         self.body.addLayout(second)
 
@@ -104,11 +104,18 @@ class RunCard(Card):
         for slider in self._sliders.values():
             slider.setVisible(live)
 
-    def show_progress(self, step: float, steps: float, speed: float, seconds_left: float | None) -> None:
-        """Steps done and to come, steps a second, seconds to the end."""
+    def show_step(self, step: float, steps: float) -> None:
+        """Steps done and steps in all."""
         self._figures["Step"].setText(f"{number(step)} of {number(steps)}" if steps else number(step))
-        self._figures["Speed"].setText(f"{speed:.1f} steps/s" if speed else "\N{EN DASH}")
-        self._figures["Time left"].setText(duration(seconds_left) if seconds_left is not None else "\N{EN DASH}")
+
+    def show_progress(self, step: float, steps: float, speed: float, seconds_left: float | None) -> None:
+        """Steps done and to come, steps a second, seconds to the end; what is not known keeps what was shown last."""
+        self.show_step(step, steps)
+        left = seconds_left if seconds_left is not None or not speed else (steps - step) / speed
+        if speed:
+            self._figures["Speed"].setText(f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.2g} steps/s")
+        if left is not None:
+            self._figures["Time left"].setText(duration(round(left)))
 
     def show_figures(self, last: Mapping[str, float]) -> None:
         """The newest learning rate and gradient norm."""
@@ -224,3 +231,4 @@ class TreeCard(Card):
         """Show a family: {"key", "name", "parent", "start", "end", "state", "figure", "change"} each."""
         self.tree.set_nodes([RunNode(**{k: v for k, v in run.items() if k in RunNode.__slots__}) for run in runs])
         self.tree.set_key(key)
+        self.setVisible(len(runs) > 1)  # a run without relatives is no tree

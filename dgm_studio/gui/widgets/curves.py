@@ -406,7 +406,7 @@ class _Line:
         if smooth:
             self._set(self.faint, axis, low, high, log, most, smooth=False, alpha=0.2)
         # single noisy steps stand back behind the few figures of a validation
-        alpha = 0.5 if self.quiet and not smooth and len(self.series) > _CALM // 4 else 1.0
+        alpha = 0.35 if self.quiet and not smooth and len(self.series) > _CALM // 4 else 1.0
         return self._set(self.strong, axis, low, high, log, strong, smooth=smooth, alpha=alpha)
 
     def _set(
