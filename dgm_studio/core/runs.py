@@ -164,6 +164,8 @@ class RunFolder:
         Raises:
             Problem: There is none.
         """
+        if not self.path.is_dir():
+            raise Problem(f"There is no run in {self.path}.", "It was moved or deleted.")
         kept = self.checkpoints()
         if step is None and kept:
             return self.checkpoint(kept[-1])

@@ -43,7 +43,12 @@ class Kind(StrEnum):
 
 
 def kind_of(path: Path) -> Kind:
-    """Look at a name, and into the file only where an export may carry its recipe."""
+    """Look at a name, and into the file only where an export may carry its recipe.
+
+    Raises:
+        Problem: Its recipe is damaged or of a newer version.
+        OSError: The folder cannot be read.
+    """
     if not path.exists():
         return Kind.MISSING
     if path.is_dir():
@@ -71,11 +76,12 @@ def _holds_pictures(folder: Path, depth: int = 2) -> bool:
 
 
 def recipe_in(path: Path) -> Recipe | None:
-    """The recipe an exported file carries, None when it carries none."""
-    try:
-        return recipes.read_recipe(path)
-    except Problem:  # no recipe inside is no fault: it is a picture, or data
-        return None
+    """The recipe an exported file carries, None when it carries none.
+
+    Raises:
+        Problem: It carries one that is damaged or of a newer version, or cannot be read.
+    """
+    return recipes.read_recipe(path) if path.stat().st_size <= recipes.LARGEST_FILE else None
 
 
 def choose(window: StudioWindow) -> None:
@@ -87,7 +93,7 @@ def choose(window: StudioWindow) -> None:
 
 def open_paths(window: StudioWindow, paths: Sequence[str]) -> None:
     """Open each; of several pictures the first is encoded, and how to train on them is said."""
-    plain = [name for name in paths if Path(name).is_file() and kind_of(Path(name)) is Kind.PICTURE]
+    plain = [name for name in paths if len(paths) > 1 and _is_plain_picture(Path(name))]
     if len(plain) > 1:
         paths = [name for name in paths if name not in plain[1:]]
     for name in paths:
@@ -99,6 +105,13 @@ def open_paths(window: StudioWindow, paths: Sequence[str]) -> None:
         folder = Path(plain[0]).absolute().parent
         act = partial(window.new_run, data=f"folder:{folder}")
         window.say(f"Of {len(plain)} pictures {Path(plain[0]).name} is encoded.", f"Train on {folder.name}", act)
+
+
+def _is_plain_picture(path: Path) -> bool:
+    try:
+        return kind_of(path) is Kind.PICTURE
+    except (Problem, OSError):  # said when its turn comes
+        return False
 
 
 def _words(error: Problem | OSError) -> str:

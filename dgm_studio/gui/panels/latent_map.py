@@ -80,6 +80,7 @@ class MapCard(Card):
         self._model, self._step = "", 0
         self._categories: dict[str, tuple[str, ...]] = {}
         self._by_hand = False
+        self._asked_view: Rect | None = None
         self._contoured = QRectF()
         self.view = PlaneView("Decoded map", self)
         self.frame = StateFrame(self.view, self)
@@ -89,6 +90,7 @@ class MapCard(Card):
         self.notice = ElidedLabel("", "live", self)
         self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._density_soon = QTimer(self, singleShot=True, interval=160)
+        self._show_again = QTimer(self, singleShot=True, interval=0)
         self._make_header()
         self._make_more()
         self._lay_out()
@@ -168,6 +170,7 @@ class MapCard(Card):
         self.feed.came.connect(self.frame.show_ready)
         self._settled.timeout.connect(self.view_settled)
         self._density_soon.timeout.connect(self.ask_density)
+        self._show_again.timeout.connect(self._show_asked_view)
         self._connect_view()
 
     def _connect_view(self) -> None:
@@ -222,16 +225,21 @@ class MapCard(Card):
             self.frame.set_stale(True)
 
     def show_view(self, rect: Rect | None) -> None:
-        """Look at a part of the plane; None shows everything."""
+        """Look at a part of the plane, whatever the canvas's size becomes; None shows everything."""
+        self._asked_view = rect
         if rect is None:
             self.view.fit()
         else:
-            left, right, bottom, top = rect
+            self._show_asked_view()
+
+    def _show_asked_view(self) -> None:
+        if self._asked_view is not None:
+            left, right, bottom, top = self._asked_view
             self.view.show_rect(QRectF(left, bottom, right - left, top - bottom))
 
     def show_all(self) -> None:
         """Everything, as one movement by hand."""
-        self._by_hand = True
+        self._by_hand, self._asked_view = True, None
         self.view.fit()
 
     def show_controls(self, state: LatentState) -> None:
@@ -256,6 +264,10 @@ class MapCard(Card):
     def seen(self) -> Rect:
         """The part of the plane in sight."""
         return rect_of(self.view.shown())
+
+    def kept_view(self) -> Rect:
+        """The part of the plane that was asked for, or that the hand has brought in sight."""
+        return self._asked_view or self.seen()
 
     def set_notice(self, words: str) -> None:
         """A line under the map, "" for none."""
@@ -301,6 +313,7 @@ class MapCard(Card):
             self._by_hand = True
         if watched is self.view and event.type() == QEvent.Type.Resize:
             self._by_hand = False
+            self._show_again.start()
         if watched is self.view and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             step = ARROWS.get(Qt.Key(event.key()))
             held = event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
@@ -334,6 +347,7 @@ class MapCard(Card):
 
     def _on_view(self) -> None:
         if self._by_hand:
+            self._asked_view = None
             self._settled.start()
         self._by_hand = False
         shown = self.view.shown()

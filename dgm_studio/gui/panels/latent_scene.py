@@ -95,7 +95,7 @@ class Scene(QObject):
 
     def stored(self) -> dict[str, Any]:
         """The state as plain data, with what is in sight of the map and whether play loops."""
-        seen = self.map.seen() if self.plane is not None else None
+        seen = self.map.kept_view() if self.plane is not None else None
         return replace(self.state, view=seen, loop=self.bar.transport.loops()).to_json()
 
     # -- z -------------------------------------------------------------------------------------------------------------
