@@ -5,7 +5,7 @@
 Trains a small run and a fork of it first (some minutes; with --home those that are there are taken, or gone on with).
 The start page and the form of a new run belong to no model, and comparing takes two: these are painted here, by the
 same window.
-The pictures go to packaging/pictures, which the wheel does not carry, with 256 colours each.
+The pictures go to packaging/pictures, which the wheel does not carry.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "packaging" / "pictures"
 LOOKS = ("light", "dark")
 LARGEST = 2_500_000  # bytes of all pictures together
+LOSSLESS = 200_000  # bytes of one picture up to which it keeps all its colours
 RUN, FORK = "digits", "digits-beta-4"
 TRAINING = ("--set", "batch=64", "--set", "micro_batch=32", "--set", "valid_every=50", "--set", "learning_rate=2e-3")
 SIZE = "1280x800"
@@ -57,7 +58,11 @@ def train(home: Path) -> None:
 
 
 def _train_or_go_on(home: Path, run: str, begin: list[str]) -> None:
-    studio(home, "train", "--out", run, *(["--resume"] if (home / "runs" / run).exists() else begin))
+    folder = RunFolder(home / "runs" / run)
+    if not folder.exists():
+        studio(home, "train", "--out", run, *begin)
+    elif folder.read()["state"] != "finished":
+        studio(home, "train", "--out", run, "--resume")
 
 
 def shoot(name: str, look: str, home: Path) -> Path:
@@ -74,12 +79,14 @@ def shoot(name: str, look: str, home: Path) -> Path:
 
 
 def optimise(path: Path) -> None:
-    """256 colours, no dither: flat surfaces stay flat, and a third of the bytes is left."""
+    """Without loss where that is small enough; else 256 colours, no dither: flat surfaces stay flat."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+    with Image.open(path) as shot:
+        picture = shot.convert("RGB")
+    picture.save(path, optimize=True)
+    if path.stat().st_size > LOSSLESS:
+        picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def page(name: str, look: str, path: str) -> None:
@@ -94,7 +101,7 @@ def page(name: str, look: str, path: str) -> None:
         try:
             theme.use(look)
             program.show()
-            window.resize(1280, 800)
+            window.resize(1600 if name == "compare" else 1280, 800)
             shots.wait_until(lambda: shots.idle(window) and bool(window.shelf.systems), 120)
             shown = newrun.open_form(window, {"system": "vae", "data": "mnist5k"}) if name == "newrun" else window
             if name == "compare":
