@@ -18,6 +18,7 @@ from dgm_studio.core.updates import Failed, Frame, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.spec import Ask, Panel
 from dgm_studio.gui.widgets.card import Card
+from dgm_studio.gui.widgets.flow import PlainBox
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.picturegrid import PictureGrid
@@ -68,7 +69,7 @@ class GridPanel(Panel):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(area)
-        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, page)
+        self._row = PlainBox(QBoxLayout.Direction.LeftToRight, page)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(theme.SPACE[2])
         self._row.addWidget(self._canvas, 1)
@@ -183,6 +184,8 @@ class SamplesPanel(GridPanel):
         self._picked = PictureView("Picked sample", self)
         self._build_rail()
         self._show_settings()
+        theme.changed.connect(self._make_room)
+        self._make_room()
 
     def begin(self) -> None:
         """Ask for the first grid; planar draws lie over the data."""
@@ -285,6 +288,9 @@ class SamplesPanel(GridPanel):
         self._scale.set_value(self._truncation)
         if self._count in self._choices:
             self._counts.set_index(self._choices.index(self._count))
+
+    def _make_room(self) -> None:
+        self._near_frame.setMinimumHeight(theme.current().px(170))
 
     def _new_seed(self) -> None:
         self._go(seed=self._seed + 1, name=f"Draw with seed {self._seed + 1}")

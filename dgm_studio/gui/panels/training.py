@@ -35,6 +35,7 @@ from dgm_studio.gui.panels.training_pictures import PicturesCard
 from dgm_studio.gui.panels.training_record import Record
 from dgm_studio.gui.panels.training_run import HealthCard, RunCard, TreeCard
 from dgm_studio.gui.widgets.card import Card
+from dgm_studio.gui.widgets.flow import PlainBox
 from dgm_studio.gui.widgets.heatmap import HeatMap
 from dgm_studio.gui.widgets.stateframe import StateFrame
 
@@ -45,14 +46,6 @@ CURVES, BELOW = 300, 210  # least heights; a panel that is lower scrolls
 ACTIVE_KL = 0.01  # nats
 LEARNING_RATE = Field("learning_rate", "float", 1e-3, 1e-7, 1.0, help="Highest learning rate", scale="log")
 LIVE_GROUP = "Objective"
-
-
-class _Halves(QBoxLayout):
-    """Curves and rail. Where something wraps, Qt would take the height everything likes for the least height."""
-
-    def hasHeightForWidth(self) -> bool:
-        """The least height is a plain number."""
-        return False
 
 
 class TrainingPanel(Panel):
@@ -380,7 +373,7 @@ class TrainingPanel(Panel):
         rail.setSpacing(theme.SPACE[2])
         for card, stretch in ((self._pictures, 1), (self._run, 0), (self._tree, 0)):
             rail.addWidget(card, stretch)
-        self._halves = _Halves(QBoxLayout.Direction.LeftToRight, inside)
+        self._halves = PlainBox(QBoxLayout.Direction.LeftToRight, inside)
         self._halves.setContentsMargins(0, 0, 0, 0)
         self._halves.setSpacing(theme.SPACE[2])
         self._halves.addLayout(left, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtWidgets import QBoxLayout, QLayout, QLayoutItem, QWidget
 
 
 class FlowLayout(QLayout):
@@ -88,3 +88,15 @@ class FlowLayout(QLayout):
             lines[-1].append((item, size))
             used += size.width() + self._gap
         return lines
+
+
+class PlainBox(QBoxLayout):
+    """A row or a column whose least height is a plain number.
+
+    Where something in it wraps, Qt would take the height that everything likes for the least height, and a scroll area
+    would scroll what could have given way.
+    """
+
+    def hasHeightForWidth(self) -> bool:
+        """No."""
+        return False
