@@ -408,6 +408,10 @@ def test_models_of_planar_data_train_and_are_looked_at_without_a_latent_panel(
     window.start_run(request, card)
     finish_jobs(window)
     rest(window)
+    training = window.centre.current()
+    assert training is not None
+    curve = training._record.columns("train/elbo")  # type: ignore[attr-defined]
+    assert curve is not None and len(curve) == 40, "a new run is drawn from its first step"
     titles = [window.centre.tabs.tabText(n) for n in range(window.centre.tabs.count())]
     assert titles == ["Training", "Reconstruct", "Samples", "Compare"]
     for index in range(len(titles)):

@@ -256,6 +256,8 @@ class TrainingPanel(Panel):
             self._frame.set_empty(f"{failed.sentence} {failed.action}".strip(), "Train it again", "curves")
             self._frame.show_empty()
             self.ready()
+        elif topic.startswith("history") and topic.endswith(self._folder()) and self.card.live:
+            self._record.load({})  # asked before the worker made the run: all there is comes live
         elif topic.startswith("history") and topic.endswith(self._folder()):
             self._frame.show_error(failed.sentence, "Try again", failed.details)
         elif self.studio is not None:
