@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -515,3 +516,52 @@ def test_a_damaged_recipe_and_a_model_that_is_gone_are_told_in_a_sentence(
     assert "version 9" in window.toast.words()
     assert session.gather(window)["studio"]["keys"] == []
     assert recipes.RECIPE_VERSION == 1 and json.dumps(session.gather(window))
+
+
+CLOSE_A_REAL_RUN = """
+import sys
+from PySide6.QtCore import QTimer
+from dgm_studio import app
+from dgm_studio.core.requests import Train
+from dgm_studio.gui.newrun import provisional_card
+
+application = app.make_application()
+program = app.Program("cpu")
+window = program.window
+asked = Train(sys.argv[1], "vae", "digits8", {"latent": 4, "network": "mlp", "hidden": 16}, {"steps": 1000000})
+timer = QTimer(interval=50)
+
+def look():
+    jobs = program.engine.jobs()
+    if program.engine.warm.is_set() and not jobs:
+        window.start_run(asked, provisional_card(asked, window.shelf.systems["vae"], None, 1000000))
+    elif jobs and jobs[0].progress is not None and jobs[0].progress.done > 30:
+        timer.stop()
+        print("closing", flush=True)
+        window.close()
+
+timer.timeout.connect(look)
+timer.start()
+program.show()
+application.exec()
+sys.exit(program.end())
+"""
+
+
+def test_closing_the_window_while_a_real_run_trains_saves_it_and_ends_with_status_0(tmp_path: Path) -> None:
+    from dgm_studio.training.loop import Session
+
+    folder = tmp_path / "run"
+    environment = {**os.environ, "DGM_STUDIO_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-c", CLOSE_A_REAL_RUN, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, cwd=Path.cwd()) as process:
+        assert process.stdout is not None and process.stdout.readline() == "closing\n"
+        since = time.monotonic()
+        assert process.wait(20) == 0
+        assert time.monotonic() - since < 5, "a busy machine may take longer than the second that bench measures"
+    about = RunFolder(folder).read()
+    assert about["state"] == "stopped" and about["step"] > 30
+    session_ = Session(Train(str(folder), training={"steps": about["step"] + 2}))
+    for _ in session_.updates():
+        pass
+    assert RunFolder(folder).read()["step"] == about["step"] + 2
