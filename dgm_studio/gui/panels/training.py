@@ -321,7 +321,7 @@ class TrainingPanel(Panel):
     def _show_settings(self) -> None:
         live = self.card.live or self._job is not None
         finished = bool(self.card.steps) and self.card.step >= self.card.steps
-        words = "Training" if live else "Finished" if finished else "Stopped" if self._is_run() else "Best checkpoint"
+        words = "Training" if live else "Finished" if finished else "Stopped" if self._is_run() else "Checkpoint"
         self._run.show_state(words, live=live, finished=finished)
         if self._job is None:  # else its progress is newer
             self._run.show_step(self.card.step, self.card.steps)
