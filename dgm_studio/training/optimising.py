@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -13,17 +14,19 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from dgm_studio.data.dataset import Part
+from dgm_studio.training.adamw import AdamW
 from dgm_studio.training.config import TrainingConfig, learning_rate
 from dgm_studio.training.looking import loss_terms
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
 
 AVERAGE_STRIDE = 8  # steps between updates of the average; the decay is taken to this power, so the result is alike
-LONGEST_MICRO_BATCH = 0.025  # s
+LONGEST_MICRO_BATCH = 0.036  # s; with what a step does besides, below the 50 ms after which a stop would be felt
+WORTH_A_YIELD = 0.004  # s
+PIECES = (1, 2, 3, 4)  # and on by doubling
 MEASUREMENTS = 3
 SMALLEST = 8  # examples; measuring starts at a piece of at most this size
-
-_ADAM = ("exp_avg", "exp_avg_sq", "step")
+LARGEST_IN_MEMORY = 16 * 2**20  # values of the data, four bytes each
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,9 @@ class Optimising:
         self._averaged: list[Tensor] = [
             a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad
         ]
-        self._adam = torch.optim.AdamW(
-            self._groups(), lr=config.learning_rate, fused=self.device.type in ("cpu", "cuda")
-        )
+        self._adam = AdamW(self._parameters)
+        self._values = values_in_memory(self.part)
         self._mark: dict[str, Tensor] | None = None  # where the draws stood before the step that is under way
-
-    def _groups(self) -> list[dict[str, object]]:
-        matrices = [p for p in self._parameters if p.ndim > 1]
-        rest = [p for p in self._parameters if p.ndim <= 1]
-        return [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": rest, "weight_decay": 0.0},
-        ]
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -111,19 +105,30 @@ class Optimising:
         for start in range(0, config.batch, size):
             if start:
                 yield
-            found = self.accumulate(indices[start : start + size])
+            found = yield from self._accumulate(indices[start : start + size])
             totals = found if totals is None else totals.add_(found)
         assert totals is not None
         return self._apply(totals)
 
-    def accumulate(self, indices: Int64[Tensor, " n"]) -> Tensor:
-        """Add the gradient of some examples' share of the mean; the sums of their terms [T], ordered as `names`."""
-        batch = self.part.batch(indices.to(self.device))
+    def _accumulate(self, indices: Int64[Tensor, " n"]) -> Generator[None, None, Tensor]:
+        """Add the gradient of some examples' share of the mean; yields between forward and back when it takes long.
+
+        Returns:
+            The sums of their terms [T], ordered as `names`.
+        """
+        begun = time.perf_counter()
+        batch = self._batch(indices.to(self.device))
         with torch.enable_grad(), self.randomness.borrowed():
             terms = loss_terms(self.model, batch, self.randomness.noise, self.step)
-            (terms["loss"].sum() * (1.0 / self.config.batch)).backward()
+            loss = terms["loss"].sum() * (1.0 / self.config.batch)
+        if time.perf_counter() - begun > WORTH_A_YIELD:
+            yield
+        loss.backward()
         self.names = [name for name, term in terms.items() if term.ndim == 1]
         return torch.stack([terms[name].detach() for name in self.names]).sum(1)
+
+    def _batch(self, indices: Int64[Tensor, " n"]) -> Tensor:
+        return self.part.batch(indices) if self._values is None else self._values.index_select(0, indices)
 
     def _apply(self, totals: Tensor) -> Figures:
         config = self.config
@@ -141,12 +146,8 @@ class Optimising:
         return figures
 
     def _update(self, rate: float) -> None:
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-            if group["weight_decay"]:
-                group["weight_decay"] = self.config.weight_decay
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
+        self._adam.step(rate, self.config.weight_decay)
+        self._adam.forget_gradients()
         self.order.advance(self.config.batch)
         self.step += 1
         self._mark = None
@@ -165,7 +166,7 @@ class Optimising:
 
     def undo(self) -> None:
         """Forget a step that was begun and not finished: the draws it took and the gradients it left."""
-        self._adam.zero_grad(set_to_none=True)
+        self._adam.forget_gradients()
         if self._mark is not None:
             self.randomness.restore(self._mark)
             self._mark = None
@@ -176,18 +177,28 @@ class Optimising:
         """All tensors that going on needs."""
         found = {f"weights.{n}": t for n, t in self.model.state_dict().items()}
         found |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            about = self._adam.state.get(parameter, {})
-            found |= {f"adam.{kind}.{name}": about[kind] for kind in _ADAM if kind in about}
+        for index, name in enumerate(self._names()):
+            found |= {f"adam.{kind}.{name}": tensor for kind, tensor in self._adam.state(index).items()}
         return found | {f"random.{n}": t for n, t in self.randomness.state().items()}
 
     def restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         """Take over the optimiser's and the generators' part of a `state`; weights are fitted by their owner."""
-        for name, parameter in self.model.named_parameters():
-            about = {kind: tensors[f"adam.{kind}.{name}"] for kind in _ADAM if f"adam.{kind}.{name}" in tensors}
-            if about:
-                self._adam.state[parameter] = {k: t.clone().to(parameter.device) for k, t in about.items()}
+        for index, name in enumerate(self._names()):
+            about = {kind: tensors.get(f"adam.{kind}.{name}") for kind in self._adam.state(index)}
+            found = {kind: tensor for kind, tensor in about.items() if tensor is not None}
+            if len(found) == len(about):  # a state from before the first step has none
+                self._adam.restore(index, found)
         self.randomness.restore({k: tensors[f"random.{k}"] for k in ("noise", "default")})
+
+    def _names(self) -> list[str]:
+        return [name for name, p in self.model.named_parameters() if p.requires_grad]
+
+
+def values_in_memory(part: Part) -> Tensor | None:
+    """Small pictures as a model sees them: what `Part.batch` works out at every step, worked out once."""
+    if not part.pictures or part.x.numel() > LARGEST_IN_MEMORY:
+        return None
+    return part.x.float().div_(255.0)
 
 
 def on_device(part: Part, device: torch.device) -> Part:
@@ -199,35 +210,56 @@ def on_device(part: Part, device: torch.device) -> Part:
 
 
 def measure_micro_batch(optimising: Optimising, wanted: float = LONGEST_MICRO_BATCH) -> Generator[None, None, int]:
-    """The largest of batch, batch / 2, batch / 4 ... (rounded up) whose pass forward and back takes at most `wanted` s.
+    """The batch, or the largest part of it by `PIECES` (rounded up), that takes `wanted` s forward and back each.
 
     Measured from small to large on copies of the model and the generators, so that nothing of the run is touched.
+    The largest is taken because a pass costs something however small it is: eighths of a batch of small pictures
+    measured a quarter slower than the whole.
     """
-    batch = optimising.config.batch
-    sizes = [batch]
-    while sizes[-1] > SMALLEST:
-        sizes.append((sizes[-1] + 1) // 2)
+    sizes = sizes_of(optimising.config.batch)
     model = copy.deepcopy(optimising.model)
-    chosen = sizes[-1]
-    for size in reversed(sizes):
-        shortest = math.inf
+    chosen = sizes[0]
+    for size in sizes:
+        shortest = [math.inf, math.inf]
         for _ in range(MEASUREMENTS):
-            shortest = min(shortest, _seconds(optimising, model, size))
+            shortest = [min(pair) for pair in zip(shortest, _seconds(optimising, model, size), strict=True)]
             yield
-        if shortest > wanted:  # larger ones take longer, and would hold up the window while they are measured
+        if max(shortest) > wanted:  # larger ones take longer, and would hold up the window while they are measured
             break
         chosen = size
     return chosen
 
 
-def _seconds(optimising: Optimising, model: nn.Module, size: int) -> float:
+def sizes_of(batch: int) -> list[int]:
+    """Sizes of a piece, rising.
+
+    >>> sizes_of(128)
+    [8, 16, 32, 43, 64, 128]
+    """
+    pieces = [*PIECES]
+    while batch / pieces[-1] > SMALLEST:
+        pieces.append(2 * pieces[-1])
+    return sorted({math.ceil(batch / n) for n in pieces if n <= 2 or batch / n >= SMALLEST / 2})
+
+
+def _seconds(optimising: Optimising, model: nn.Module, size: int) -> tuple[float, float]:
+    """Seconds forward and seconds back."""
     generator = torch.Generator(optimising.device).manual_seed(0)
     indices = torch.arange(size) % len(optimising.part)
-    started = time.perf_counter()
+    # Time of this thread where the work is done on it: what else the machine does now shall not shrink the pieces.
+    clock = time.thread_time if optimising.device.type == "cpu" and os.name != "nt" else time.perf_counter
+    begun = clock()
     with torch.enable_grad(), optimising.randomness.aside():
         batch = optimising.part.batch(indices.to(optimising.device))
-        loss_terms(model, batch, generator, 0)["loss"].sum().backward()
-    if optimising.device.type == "cuda":
-        torch.cuda.synchronize(optimising.device)
+        loss = loss_terms(model, batch, generator, 0)["loss"].sum()
+    _wait(optimising.device)
+    half = clock()
+    loss.backward()
+    _wait(optimising.device)
     model.zero_grad(set_to_none=True)
-    return time.perf_counter() - started
+    return half - begun, clock() - half
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
