@@ -23,6 +23,7 @@ from dgm_studio.training.randomness import Randomness
 AVERAGE_STRIDE = 8  # steps between updates of the average; the decay is taken to this power, so the result is alike
 LONGEST_MICRO_BATCH = 0.036  # s; with what a step does besides, below the 50 ms after which a stop would be felt
 WORTH_A_YIELD = 0.004  # s
+PROMISING = 1.25  # a size is tried when the one before lets expect at most so many times what is wanted
 PIECES = (1, 2, 3, 4)  # and on by doubling
 MEASUREMENTS = 3
 SMALLEST = 8  # examples; measuring starts at a piece of at most this size
@@ -219,12 +220,17 @@ def measure_micro_batch(optimising: Optimising, wanted: float = LONGEST_MICRO_BA
     sizes = sizes_of(optimising.config.batch)
     model = copy.deepcopy(optimising.model)
     chosen = sizes[0]
+    longest = 0.0
     for size in sizes:
+        if longest * size / chosen > PROMISING * wanted:  # trying it out would itself hold up the window
+            break
         shortest = [math.inf, math.inf]
         for _ in range(MEASUREMENTS):
-            shortest = [min(pair) for pair in zip(shortest, _seconds(optimising, model, size), strict=True)]
+            found = yield from _seconds(optimising, model, size)
+            shortest = [min(pair) for pair in zip(shortest, found, strict=True)]
             yield
-        if max(shortest) > wanted:  # larger ones take longer, and would hold up the window while they are measured
+        longest = max(shortest)
+        if longest > wanted:
             break
         chosen = size
     return chosen
@@ -242,7 +248,7 @@ def sizes_of(batch: int) -> list[int]:
     return sorted({math.ceil(batch / n) for n in pieces if n <= 2 or batch / n >= SMALLEST / 2})
 
 
-def _seconds(optimising: Optimising, model: nn.Module, size: int) -> tuple[float, float]:
+def _seconds(optimising: Optimising, model: nn.Module, size: int) -> Generator[None, None, tuple[float, float]]:
     """Seconds forward and seconds back."""
     generator = torch.Generator(optimising.device).manual_seed(0)
     indices = torch.arange(size) % len(optimising.part)
@@ -253,11 +259,13 @@ def _seconds(optimising: Optimising, model: nn.Module, size: int) -> tuple[float
         batch = optimising.part.batch(indices.to(optimising.device))
         loss = loss_terms(model, batch, generator, 0)["loss"].sum()
     _wait(optimising.device)
-    half = clock()
+    forward = clock() - begun
+    yield
+    begun = clock()
     loss.backward()
     _wait(optimising.device)
     model.zero_grad(set_to_none=True)
-    return half - begun, clock() - half
+    return forward, clock() - begun
 
 
 def _wait(device: torch.device) -> None:
