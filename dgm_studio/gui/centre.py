@@ -155,7 +155,7 @@ class Centre(QWidget):
             self.identity.setText(identity(self._at_step(card)))
             self.time_machine.show_snapshots(card.snapshots, card.step, self.steps.get(base))
         for host in self.hosts.of_model(base):
-            host.set_card(self._at_step(card))
+            host.refresh(self._at_step(card))
 
     def current(self) -> Panel | None:
         """The panel in front, also when it is torn off."""

@@ -13,7 +13,7 @@ from dgm_studio.core.cards import split_key
 from dgm_studio.core.engine import Job
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import Train
-from dgm_studio.core.updates import Cancelled, Done, Failed, Update
+from dgm_studio.core.updates import Cancelled, Done, Failed, Problem, Update
 from dgm_studio.gui import runnotice
 from dgm_studio.gui.host import Host
 
@@ -68,10 +68,20 @@ class Following(QObject):
         return newest and host.begun() and panel.isVisible() and not panel.hears(ticket)
 
     def _job_updated(self, ticket: Ticket, update: Update) -> None:
-        card = self._window.studio.card
-        mine = isinstance(ticket.request, Train) and card is not None
-        if mine and isinstance(update, Done | Cancelled | Failed):
-            runnotice.show_for(self._window)
+        if isinstance(ticket.request, Train) and isinstance(update, Done | Cancelled | Failed):
+            self._ended(f"run:{ticket.request.run}")
+
+    def _ended(self, key: str) -> None:
+        """What is on disk now is what the panels look at from here on."""
+        window = self._window
+        if key in window.studio.cards:
+            try:
+                card = window.shelf.read(key)
+            except Problem:  # stopped before its first save: there is nothing to look at
+                card = replace(window.studio.cards[key], live=False)
+            window.studio.add(card)
+            window.centre.refresh(card)
+        runnotice.show_for(window)
 
     def _shown_changed(self) -> None:
         runnotice.show_for(self._window)

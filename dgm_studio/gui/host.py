@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -12,6 +13,7 @@ from dgm_studio.core.studio import Studio
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.panels.spec import Panel
 
+CALM_SECONDS = 10.0  # between two whole looks at a run that trains
 MOST_ALIVE = 10  # panels kept alive behind the one that is seen, so that going back is instant
 
 
@@ -33,6 +35,7 @@ class Host(QObject):
         self.torn_off = False
         self._studio = studio
         self._begun = False
+        self._set_at = time.monotonic()
         self.asker = bridge.asker(kind.name, fast=kind.fast)
         self.panel = kind(card, self.asker, studio, parent)
         self.asker.receiver = self.panel
@@ -68,7 +71,18 @@ class Host(QObject):
     def set_card(self, card: ModelCard) -> None:
         """Another snapshot or a newer step of the same model."""
         if card != self.panel.card:
+            self._set_at = time.monotonic()
             self.panel.set_card(card)
+
+    def refresh(self, card: ModelCard) -> None:
+        """The model has newer weights. While it trains they come often, and looking at all of them would slow it down.
+
+        A panel that nobody sees takes them when it is shown; one that hears the job sees them anyway.
+        """
+        hears = type(self.panel).hears is not Panel.hears
+        early = time.monotonic() - self._set_at < CALM_SECONDS or not self.panel.isVisible()
+        if hears or not card.live or not early:
+            self.set_card(card)
 
     def close(self) -> None:
         """Keep the state, stop asking, take the panel away."""
