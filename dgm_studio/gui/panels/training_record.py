@@ -92,6 +92,7 @@ class Record:
         self._times: tuple[list[float], list[float]] = ([], [])
         self._began = time.monotonic()
         self._waiting: list[Metrics] | None = []
+        self._told = 0
 
     def load(self, history: Mapping[str, Any]) -> None:
         """Take in what `ReadRun` brought."""
@@ -99,9 +100,11 @@ class Record:
             steps, values, seconds = ([float(v) for v in columns[c]] for c in ("step", "value", "time"))
             self._add(name, steps, values, seconds)
         kl = history.get("kl") or {}
-        self.kl_steps = [int(s) for s in kl.get("step", ())]
-        self.kl_rows = [np.asarray(row, np.float32) for row in kl.get("rows", ())]
-        self.set_flags(history.get("flags", ()))
+        if len(kl.get("step", ())) >= len(self.kl_steps):  # else what came live is ahead of what was on disk
+            self.kl_steps = [int(s) for s in kl.get("step", ())]
+            self.kl_rows = [np.asarray(row, np.float32) for row in kl.get("rows", ())]
+        if len(history.get("flags", ())) >= self._told:
+            self.set_flags(history.get("flags", ()))
         self._began = time.monotonic() - (self._times[1][-1] if self._times[1] else 0.0)
         waiting, self._waiting = self._waiting or [], None
         for metrics in waiting:
@@ -119,6 +122,8 @@ class Record:
 
     def set_flags(self, flags: Iterable[Mapping[str, Any]]) -> None:
         """Take in what was changed and what happened; that a run has begun is no news."""
+        flags = tuple(flags)
+        self._told = len(flags)
         self.flags = [(float(flag["step"]), flag_words(flag)) for flag in flags if flag.get("flag") != "start"]
 
     def add_kl(self, step: int, row: npt.NDArray[np.floating]) -> None:
