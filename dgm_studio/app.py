@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -249,10 +250,16 @@ def _box() -> list[ModelCard]:
     found = []
     for name in manifest.zoo_names():
         try:
-            found.append(manifest.model_card(f"zoo:{name}"))
+            found.append(_boxed(name, manifest.zoo_path(name).stat().st_mtime_ns))
         except Problem as problem:  # one broken file must not keep the window from opening
             log.warning("zoo:%s is left out: %s", name, problem)
     return found
+
+
+@lru_cache(maxsize=256)
+def _boxed(name: str, changed: int) -> ModelCard:
+    """A card in the box, read again when its file has changed: the library asks twice a second while a run trains."""
+    return manifest.model_card(f"zoo:{name}")
 
 
 def _runs() -> list[ModelCard]:

@@ -22,7 +22,10 @@ from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.series import MOST_POINTS, Numbers, Series
 
 AXES = {"step": "Step", "time": "Time", "examples": "Examples seen"}
-_REDRAW_MS = 33
+_REDRAW_MS = 33  # after a move of the hand
+_GROWTH_MS = 250  # after new points; each drawing costs the window's thread some 5 ms
+_ROOM = 0.15  # of the width: room for points to come, so that the axes need not be drawn anew for each
+_LEAST_FILL = 0.6  # of the room that is used before it is cut down
 _CALM = 600
 _FEW = 200  # points of a line that may be two pixels wide
 _EARLY = 0.15
@@ -46,7 +49,7 @@ class Curves(QWidget):
         self._lines: dict[str, _Line] = {}
         self._axis, self._log, self._beta = "step", False, 0.0
         self._y_label = y_label
-        self._follows, self._fitting, self._pending = True, False, True
+        self._follows, self._fitting, self._pending, self._exact = True, False, True, True
         self._flags: list[pg.InfiniteLine] = []
         self._bottom, self._left = ThemedAxis("bottom"), ThemedAxis("left")
         self._plot = pg.PlotWidget(
@@ -161,7 +164,7 @@ class Curves(QWidget):
         """
         self.add_series(name)
         self._lines[name].series.append(steps, values, seconds, examples)
-        self._redraw_later()
+        self._redraw_later(_GROWTH_MS)
 
     def series(self) -> list[Series]:
         """The curves, with all their numbers, for exports."""
@@ -180,7 +183,7 @@ class Curves(QWidget):
             KeyError: Another word.
         """
         self._bottom.name(AXES[axis], time=axis == "time")
-        self._axis, self._follows = axis, True
+        self._axis, self._follows, self._exact = axis, True, True
         self._redraw_later()
 
     def set_log(self, log: bool) -> None:
@@ -223,7 +226,7 @@ class Curves(QWidget):
 
     def fit(self) -> None:
         """Show everything and go on following new points."""
-        self._follows = True
+        self._follows, self._exact = True, True
         self._redraw_later()
 
     # exports
@@ -290,16 +293,16 @@ class Curves(QWidget):
 
     # drawing
 
-    def _redraw_later(self) -> None:
+    def _redraw_later(self, delay: int = _REDRAW_MS) -> None:
         self._pending = True
-        if self.isVisible() and not self._timer.isActive():
-            self._timer.start()
+        if self.isVisible() and not 0 <= self._timer.remainingTime() <= delay:
+            self._timer.start(delay)
 
     def _draw(self) -> None:
         self._pending = False
         self._fitting = True
         if self._follows:
-            self._box.setXRange(*self._extent(), padding=0.02)
+            self._follow()
         low, high = self._box.viewRange()[0]
         most = min(MOST_POINTS, max(64, 2 * round(self._box.width())))
         heights = [line.draw(self._axis, low, high, self._log, most) for line in self._lines.values()] or [
@@ -308,8 +311,18 @@ class Curves(QWidget):
         late = low + _EARLY * (high - low)
         every = np.concatenate([y for _, y in heights])
         later = np.concatenate([y[x >= late] for x, y in heights])
-        self._box.setYRange(*_span(every, later), padding=0.06)
-        self._fitting = False
+        span = _span(every, later)
+        if self._exact or not self._follows or not _fits(span, self._box.viewRange()[1]):
+            self._box.setYRange(*span, padding=0.06)
+        self._fitting, self._exact = False, False
+
+    def _follow(self) -> None:
+        """Show all points; while they come, with room for more."""
+        low, high = self._extent()
+        if self._exact:
+            self._box.setXRange(low, high, padding=0.02)
+        elif not _fits((low, high), self._box.viewRange()[0]):
+            self._box.setXRange(low, high + _ROOM * (high - low), padding=0.02)
 
     def _extent(self) -> tuple[float, float]:
         ends = [(s.x(self._axis)[0], s.x(self._axis)[-1]) for s in self.series() if len(s)]
@@ -437,6 +450,11 @@ class _Line:
         item.setData(x, y, pen=pen, antialias=len(x) <= 2000)
         finite = np.isfinite(y)
         return x[finite], y[finite]
+
+
+def _fits(span: tuple[float, float], shown: Sequence[float]) -> bool:
+    """Whether all of a span is shown and fills enough of what is shown."""
+    return shown[0] <= span[0] and span[1] <= shown[1] and span[1] - span[0] >= _LEAST_FILL * (shown[1] - shown[0])
 
 
 def _span(every: Numbers, later: Numbers) -> tuple[float, float]:
