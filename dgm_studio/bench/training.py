@@ -51,7 +51,7 @@ def compare(options: Options, config: dict[str, Any]) -> dict[str, Any]:
     """Medians of the speeds and of their ratios within a turn."""
     seconds, turns = options.seconds or SECONDS, options.count or TURNS
     worker = Worker(options)
-    request = endless("bench", options, config, **BARE_STEPS)
+    request = endless(f"bench {config.get('network', '')}".strip(), options, config, **BARE_STEPS)
     ticket = worker.train(request)
     bare = {kind: Bare(options, config, fused=kind == "fused") for kind in ("fused", "plain")}
     speeds: dict[str, list[float]] = {"alone": [], "asked": [], "fused": [], "plain": []}

@@ -9,13 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QFileDialog
-
 from dgm_studio.core import recipes
 from dgm_studio.core.cards import Capability, ModelCard, split_key
 from dgm_studio.core.recipes import Recipe
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import places
+from dgm_studio.gui import choosing, places
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
@@ -86,9 +84,7 @@ def recipe_in(path: Path) -> Recipe | None:
 
 def choose(window: StudioWindow) -> None:
     """Ask for a file and open it."""
-    path, _ = QFileDialog.getOpenFileName(window, "Open", str(Path.home()), FILTER)
-    if path:
-        open_paths(window, [path])
+    choosing.open_file(window, "Open", FILTER, lambda path: open_paths(window, [path]))
 
 
 def open_paths(window: StudioWindow, paths: Sequence[str]) -> None:

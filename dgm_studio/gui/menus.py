@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QInputDialog, QMenu
+from PySide6.QtWidgets import QMenu
 
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.requests import Train
 from dgm_studio.core.resources import home, runs_dir
 from dgm_studio.core.runs import RunFolder, new_run_folder
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import actions, places
+from dgm_studio.gui import actions, choosing, places
 from dgm_studio.gui.palette import Command
 from dgm_studio.gui.statusbar import LIVE_STATES
 
@@ -120,9 +120,12 @@ def rename(window: StudioWindow, card: ModelCard) -> None:
     if trains(window, card):
         window.say(f"{card.name} is training. Rename it when it has stopped.")
         return
-    name, given = QInputDialog.getText(window, "Rename", "Name of the run", text=card.name)
-    if given and name.strip():
-        set_name(window, card, name.strip())
+
+    def given(name: str) -> None:
+        if name.strip():
+            set_name(window, card, name.strip())
+
+    choosing.ask_line(window, "Rename", "Name of the run", card.name, given)
 
 
 def set_name(window: StudioWindow, card: ModelCard, name: str) -> None:

@@ -11,7 +11,6 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -27,7 +26,7 @@ from dgm_studio.core.forms import FormError
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import OpenData, Train
 from dgm_studio.core.updates import Failed, Frame, Progress, Result, Update
-from dgm_studio.gui import theme
+from dgm_studio.gui import choosing, theme
 from dgm_studio.gui.form import Form
 from dgm_studio.gui.statusbar import duration
 from dgm_studio.gui.widgets.iconbutton import Button
@@ -272,13 +271,20 @@ class NewRun(QDialog):
     def _data_chosen(self) -> None:
         chosen = str(self._source.currentData())
         if chosen == FOLDER:
-            path = QFileDialog.getExistingDirectory(self, "A folder of pictures", str(Path.home()))
-            self._take(f"folder:{path}" if path else "")
+            choosing.open_folder(self, "A folder of pictures", self._take_folder, self._take_none)
         elif chosen == FILE:
-            path, _ = QFileDialog.getOpenFileName(self, "Arrays", str(Path.home()), ARRAY_FILES)
-            self._take(f"file:{path}" if path else "")
+            choosing.open_file(self, "Arrays", ARRAY_FILES, self._take_file, self._take_none)
         else:
             self._show_data()
+
+    def _take_folder(self, path: str) -> None:
+        self._take(f"folder:{path}")
+
+    def _take_file(self, path: str) -> None:
+        self._take(f"file:{path}")
+
+    def _take_none(self) -> None:
+        self._take("")
 
     def _take(self, name: str) -> None:
         if name:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QPoint, QSize
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from dgm_studio.core import atomic, recipes, requests
 from dgm_studio.core.cards import ModelCard
 from dgm_studio.core.requests import DecodeLatent, DrawMap, Export, FollowPath
-from dgm_studio.gui import theme
+from dgm_studio.gui import choosing, theme
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
@@ -70,12 +71,11 @@ def export(window: StudioWindow, shown: Shown) -> None:
     if _plot(window, shown) is not None:
         formats[".svg"] = DRAWING
     first = next(iter(formats))
-    chosen, kind = QFileDialog.getSaveFileName(
-        window, "Export", str(Path.home() / f"{plain}{first}"), ";;".join(formats.values())
-    )
-    path = _with_ending(window, chosen, kind, formats) if chosen else None
-    if path is not None:
-        write(window, shown, path)
+
+    def chosen(name: str, kind: str) -> None:
+        _with_ending(window, name, kind, formats, lambda path: write(window, shown, path))
+
+    choosing.save_file(window, "Export", f"{plain}{first}", ";;".join(formats.values()), chosen)
 
 
 def write(window: StudioWindow, shown: Shown, path: Path) -> None:
@@ -94,18 +94,20 @@ def write(window: StudioWindow, shown: Shown, path: Path) -> None:
     window.bridge.engine.submit(asked, f"Export {path.name}")
 
 
-def _with_ending(window: StudioWindow, chosen: str, kind: str, formats: dict[str, str]) -> Path | None:
-    """The path with an ending that says the format; None when an existing file shall stay."""
+def _with_ending(
+    window: StudioWindow, chosen: str, kind: str, formats: dict[str, str], then: Callable[[Path], object]
+) -> None:
+    """Go on with a path whose ending says the format; not when an existing file shall stay."""
     path = Path(chosen)
     if path.suffix.lower() in formats:
-        return path
+        then(path)
+        return
     ending = next((e for e, words in formats.items() if words == kind), next(iter(formats)))
     path = path.with_name(path.name + ending)
-    if not path.exists():
-        return path
-    # the dialog asked about the name without its ending
-    asked = QMessageBox.question(window, "Export", f"{path.name} is there already. Replace it?")
-    return path if asked == QMessageBox.StandardButton.Yes else None
+    if path.exists():  # the dialog asked about the name without its ending
+        choosing.ask_yes(window, "Export", f"{path.name} is there already. Replace it?", lambda: then(path))
+    else:
+        then(path)
 
 
 # -- drawings ----------------------------------------------------------------------------------------------------------

@@ -276,5 +276,5 @@ def test_a_missing_file_a_missing_zoo_entry_and_a_missing_run_are_named() -> Non
         model_card("zoo:nothing")
     with pytest.raises(Problem, match=r"zoo:\.\./x"):
         model_card("zoo:../x")
-    with pytest.raises(Problem, match="There is no run in .*never-trained"):
+    with pytest.raises(Problem, match=r"There is no run in .*never-trained"):
         model_card("run:never-trained")

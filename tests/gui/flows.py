@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
-from PySide6.QtWidgets import QApplication, QFileDialog, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from dgm_studio import app
 from dgm_studio.core.requests import Train
-from dgm_studio.gui import shots, theme, writing
+from dgm_studio.gui import choosing, shots, theme, writing
 from dgm_studio.gui.panels.latent import LatentPanel
 from dgm_studio.gui.shots import pass_time, wait_until
 from dgm_studio.gui.widgets.pictureview import PictureView
@@ -105,7 +105,7 @@ def apart(one: QImage, other: QImage) -> float:
 
 def export_to(window: StudioWindow, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Export what is in front, as with the mouse; the dialog answers with this path."""
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(choosing, "save_file", lambda *asked: asked[-1](str(path), ""))
     writing.export_current(window)
     finish_jobs(window)
     assert path.exists(), window.toast.words()

@@ -7,17 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMessageBox
 
 from dgm_studio.core import recipes
 from dgm_studio.core.requests import FollowPath
-from dgm_studio.gui import places, session, writing
+from dgm_studio.gui import choosing, places, session, writing
 from dgm_studio.gui.panels.latent import LatentPanel
 from dgm_studio.gui.shots import pass_time
 from dgm_studio.gui.window import StudioWindow
@@ -116,15 +114,12 @@ def test_an_export_never_replaces_a_file_unasked_and_says_why_it_cannot_be_writt
     kept.write_bytes(b"mine")
     asked: list[str] = []
 
-    def no(*arguments: Any) -> QMessageBox.StandardButton:
-        asked.append(arguments[2])
-        return QMessageBox.StandardButton.No
-
-    monkeypatch.setattr(QMessageBox, "question", no)
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), writing.FORMATS[".png"]))
+    monkeypatch.setattr(choosing, "ask_yes", lambda *arguments: asked.append(arguments[2]))  # and nobody says yes
+    png = writing.FORMATS[".png"]
+    monkeypatch.setattr(choosing, "save_file", lambda *arguments: arguments[-1](str(tmp_path / "mine"), png))
     writing.export_current(window)
     assert asked == ["mine.png is there already. Replace it?"] and kept.read_bytes() == b"mine"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("/dev/full/mine.png", ""))
+    monkeypatch.setattr(choosing, "save_file", lambda *arguments: arguments[-1]("/dev/full/mine.png", ""))
     writing.export_current(window)
     finish_jobs(window)
     assert "cannot be written" in window.toast.words()

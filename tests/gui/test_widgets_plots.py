@@ -129,7 +129,7 @@ def test_a_million_points_reach_the_screen_as_few_and_the_view_follows(adopt: Ad
         steps = np.arange(start, start + 100_000)
         curves.append("loss", steps, 1 + np.exp(-steps / 1e5))
         QTest.qWait(5)
-    QTest.qWait(80)
+    QTest.qWait(350)  # growth is drawn four times a second
     x, _ = curves._lines["loss"].strong.getData()
     assert 100 < len(x) <= MOST_POINTS and x[-1] == 999_999
     low, high = curves._box.viewRange()[0]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QHBoxLayout, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import Modality
-from dgm_studio.gui import theme
+from dgm_studio.gui import choosing, theme
 from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.drawcanvas import DrawCanvas
@@ -257,6 +257,4 @@ class EncodeCard(Card):
             self.example_wanted.emit(index)
 
     def _on_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Encode a picture", "", PICTURES)
-        if path:
-            self.file_wanted.emit(path)
+        choosing.open_file(self, "Encode a picture", PICTURES, self.file_wanted.emit)

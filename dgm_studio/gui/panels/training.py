@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QFileDialog, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import ModelCard, SystemCard, split_key
 from dgm_studio.core.forms import Field
@@ -28,7 +28,7 @@ from dgm_studio.core.requests import (
 from dgm_studio.core.runs import run_path
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Metrics, Progress, Result, Update
-from dgm_studio.gui import theme
+from dgm_studio.gui import choosing, theme
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
 from dgm_studio.gui.panels.training_curves import CurvesCard
 from dgm_studio.gui.panels.training_pictures import PicturesCard
@@ -298,13 +298,15 @@ class TrainingPanel(Panel):
             )
 
     def _export(self, kind: str) -> None:
-        name = f"{self.card.name}.csv" if kind == "csv" else ""
+        run = self._folder()
+
+        def write(path: str, _: str = "") -> None:
+            self.ask.job(ExportMetrics(run, path, kind), f"Figures of {self.card.name}")
+
         if kind == "csv":
-            path, _ = QFileDialog.getSaveFileName(self, "Export figures", name, "CSV table (*.csv)")
+            choosing.save_file(self, "Export figures", f"{self.card.name}.csv", "CSV table (*.csv)", write)
         else:
-            path = QFileDialog.getExistingDirectory(self, "Folder for TensorBoard events")
-        if path:
-            self.ask.job(ExportMetrics(self._folder(), path, kind), f"Figures of {self.card.name}")
+            choosing.open_folder(self, "Folder for TensorBoard events", write)
 
     def _to_step(self, step: float) -> None:
         """The cursor was dragged: the whole window goes to the nearest snapshot."""
