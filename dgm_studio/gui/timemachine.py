@@ -28,6 +28,8 @@ class TimeMachine(QFrame):
         self.setProperty("surface", "card")
         self.setAccessibleName("Time machine")
         self.scrubber = Scrubber("Time machine", self)
+        self._snapshots: tuple[int, ...] = ()
+        self._last = 0
         self._newest = Button("Newest", self)
         self._newest.setToolTip("Back to the newest state of the run")
         self._fork = Button("Fork here", self)
@@ -53,22 +55,23 @@ class TimeMachine(QFrame):
         self.setVisible(bool(snapshots))
         if not snapshots:
             return
-        self.scrubber.set_steps(snapshots, newest)
-        self.scrubber.set_step(snapshots[-1] if chosen is None else chosen)
+        self._snapshots = tuple(snapshots)
+        self._last = max(newest, snapshots[-1])
+        self.scrubber.set_steps(sorted({*snapshots, self._last}), self._last)
+        self.scrubber.set_step(self._last if chosen is None else chosen)
         self._newest.setEnabled(chosen is not None)
 
     def _moved(self, step: int) -> None:
-        self._newest.setEnabled(True)
-        self.scrubbed.emit(step)
+        newest = step == self._last
+        self._newest.setEnabled(not newest)
+        self.scrubbed.emit(-1 if newest else step)
 
     def _to_newest(self) -> None:
-        steps = self.scrubber.step()
-        if steps is not None:
-            self.scrubber.set_step(2**62)
+        self.scrubber.set_step(self._last)
         self._newest.setEnabled(False)
         self.scrubbed.emit(-1)
 
     def _on_fork(self) -> None:
         step = self.scrubber.step()
-        if step is not None:
-            self.fork_wanted.emit(step)
+        if step is not None:  # of the newest step there may be no snapshot yet
+            self.fork_wanted.emit(max((s for s in self._snapshots if s <= step), default=step))
