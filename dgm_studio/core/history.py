@@ -194,7 +194,7 @@ def _rows(lines: list[bytes], history: History) -> list[Any]:
         if len(whole) == len(lines):  # two damages may cancel out to valid JSON
             return whole
     except (ValueError, RecursionError):
-        pass
+        pass  # some line is damaged: read them one by one, and count those that are
     rows = []
     for line in lines:
         try:
