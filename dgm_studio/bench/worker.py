@@ -17,7 +17,7 @@ from dgm_studio.explore.workbench import open_workbench
 
 ENDLESS = 10_000_000  # steps
 PATIENCE = 300.0  # s for anything that is waited for
-POLL = 0.002  # s
+POLL = 0.02  # s
 # Nothing but steps: the loop that is compared with does nothing else either.
 BARE_STEPS = {"steps": ENDLESS, "valid_every": ENDLESS, "save_every": ENDLESS, "snapshot_every": ENDLESS}
 

@@ -18,7 +18,7 @@ class TrainingConfig:
     steps: int = option(
         5000, "Optimiser steps in all.", low=1, high=10_000_000, group="Length", log=True, title="Steps"
     )
-    batch: int = option(128, "Examples in one step.", low=1, high=65_536, group="Length", log=True, title="Batch size")
+    batch: int = option(64, "Examples in one step.", low=1, high=65_536, group="Length", log=True, title="Batch size")
     learning_rate: float = option(1e-3, "Highest learning rate.", low=1e-7, high=1.0, group="Optimiser", log=True)
     schedule: str = option("cosine", "How the rate falls after the warm-up.", choices=SCHEDULES, group="Optimiser")
     warmup: int = option(
@@ -28,7 +28,7 @@ class TrainingConfig:
         0.01, "Decay of weight matrices; biases and scales do not decay.", low=0.0, high=10.0, group="More"
     )
     clip: float = option(
-        200.0,
+        0.0,
         "Longest gradient; longer ones are shortened. 0 never shortens.",
         low=0.0,
         high=1e9,

@@ -24,7 +24,7 @@ from dgm_studio.data.dataset import Dataset
 from dgm_studio.models import registry
 from dgm_studio.training import health
 from dgm_studio.training.begin import Beginning, begin, edit_flag, refuse_fixed
-from dgm_studio.training.config import LIVE, TrainingConfig, metrics_stride
+from dgm_studio.training.config import LIVE, TrainingConfig, learning_rate, metrics_stride
 from dgm_studio.training.keeping import Keeping
 from dgm_studio.training.looking import Sums, reconstructing, sampling, validating
 from dgm_studio.training.optimising import Figures, Optimising, measure_micro_batch
@@ -127,8 +127,8 @@ class Session:
         """Train to the end. Closing the generator saves; the run can then be gone on with, bit for bit.
 
         Yields, at least every 50 ms:
-            Metrics: "train/TERM", "gradient_norm", "learning_rate", "examples_per_second" and "beta" (weight of the KL
-                now) after each recorded step, and "valid/TERM" after each validation.
+            Metrics: "train/TERM", "gradient_norm" (when measured), "learning_rate", "examples_per_second" and "beta"
+                (weight of the KL now) after each recorded step, and "valid/TERM" after each validation.
             Progress: Steps done of steps in all.
             Frame: "kl", "samples", "reconstructions" and "health" at each validation; "flags" when settings change;
                 "trouble" {"sentence", "action", "remedy"} before it fails.
@@ -267,9 +267,15 @@ class Session:
         """Validate, keep a snapshot and save, each when this step is the one to do it at and it was not done yet."""
         working, config = self._at_work, self._at_work.config
         first, last = self._keeping.saved is None, working.step >= config.steps
-        if (first or last or working.step % config.valid_every == 0) and self._record.validated != working.step:
+        snapshot = self._keeping.wants_snapshot(working.step, config)
+        validate = first or last or working.step % config.valid_every == 0
+        if (validate or snapshot) and not working.sound():
+            if last:
+                yield from self._give_up_spoilt()
+            return  # the next step's loss will say which term and layer
+        if validate and self._record.validated != working.step:
             yield from self._validate()
-        if self._keeping.wants_snapshot(working.step, config):
+        if snapshot:
             yield from self._snapshot()
         if first or (last and self._keeping.state != "finished") or self._save_is_due(config):
             yield from self._keep("finished" if last else "training")
@@ -300,8 +306,7 @@ class Session:
             micro_batch = min(working.config.micro_batch, working.config.batch)
             yield from self._give_up(out_of_memory(working.step, micro_batch))
         elif not figures.finite():
-            self._failed = True  # what is on the disk is the last good state
-            yield from self._give_up(not_finite(working, figures, self._keeping.saved or 0))
+            yield from self._give_up_spoilt(figures)
         else:
             yield self._after_step(figures)
 
@@ -314,7 +319,8 @@ class Session:
             self._speed = rate if not self._speed else 0.8 * self._speed + 0.2 * rate
             self._counted, self._counted_step = now, step
         values = {f"train/{name}": value for name, value in figures.terms.items()}
-        values["gradient_norm"] = figures.gradient_norm
+        if figures.gradient_norm is not None:
+            values["gradient_norm"] = figures.gradient_norm
         values["learning_rate"] = figures.learning_rate
         values["examples_per_second"] = self._speed * self._at_work.config.batch
         weigh = getattr(self._at_work.model, "kl_weight", None)
@@ -330,6 +336,12 @@ class Session:
         done, total = self.step, self._at_work.config.steps
         left = (total - done) / self._speed if self._speed else None
         return Progress(done, total, f"Step {done:,} of {total:,}", left)
+
+    def _give_up_spoilt(self, figures: Figures | None = None) -> Steps:
+        self._failed = True  # what is on the disk is the last good state
+        working = self._at_work
+        rate = learning_rate(working.config, working.step, working.start)
+        yield from self._give_up(not_finite(working, figures or Figures({}, None, rate), self._keeping.saved or 0))
 
     def _give_up(self, trouble: Trouble) -> Steps:
         flag = {"flag": "trouble", "step": self.step, "changes": {}, "sentence": trouble.sentence}
@@ -442,7 +454,7 @@ class Session:
         working = self._at_work
         working.undo()
         self._flush()
-        if self._failed or self._keeping.saved == working.step:
+        if self._failed or self._keeping.saved == working.step or not working.sound():
             return
         saving = self._saving("stopped")
         for _ in saving:

@@ -56,7 +56,8 @@ class Record:
     def step(self, step: int, time: float, values: dict[str, float]) -> None:
         """Note the figures of a training step."""
         self._losses.append(values["train/loss"])
-        self._lengths.append(values["gradient_norm"])
+        if "gradient_norm" in values:
+            self._lengths.append(values["gradient_norm"])
         self._journal.write({"step": step, "time": round(time, 3), **values})
 
     def validation(self, step: int, time: float, sums: Sums) -> dict[str, float]:
@@ -77,7 +78,7 @@ class Record:
         """What all this says.
 
         Args:
-            layers: Gradient norm of each parameter at the last step.
+            layers: Gradient norm of each parameter at the last step at which it was measured.
         """
         train, valid = ([check[i] for check in self._checks] for i in (0, 1))
         collapse = [health.collapse(self.kl.tolist())] if self.kl is not None and self._losses else []

@@ -70,10 +70,10 @@ def not_finite(optimising: Optimising, figures: Figures, saved: int) -> Trouble:
 
     Args:
         optimising: As it stands after the failed step, its gradients still there.
-        figures: Of that step.
+        figures: Of that step; without terms when the weights were found spoilt after it.
         saved: Step of the last save.
     """
-    step = optimising.step + 1
+    step = optimising.step + (1 if figures.terms else 0)
     rate = figures.learning_rate if figures.learning_rate > 0 else optimising.config.learning_rate
     halved = optimising.config.learning_rate / 2
     term = guilty_term(figures)

@@ -292,14 +292,40 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_says_step_term_and_layer(tm
     assert np.isfinite(history.values("train/loss")).all()
 
 
-def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path: Path) -> None:
-    session = Session(request(tmp_path / "run"))
+def spoil_gradients(session: Session, after: int, stop_at: int | None = None) -> None:
+    """Train with every gradient of one weight NaN from the step after `after` on; close once `stop_at` are done."""
+    updates, spoilt = session.updates(), False
+    for _ in updates:
+        if session.ready and session.step == after and not spoilt:
+            spoilt = True
+            weight = next(p for n, p in session._at_work.model.named_parameters() if n.endswith("weight"))
+            weight.register_hook(lambda grad: grad * math.nan)
+        if session.ready and session.step == stop_at:
+            updates.close()
+            break
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights_where_every_gradient_is_measured(
+    tmp_path: Path,
+) -> None:
+    session = Session(request(tmp_path / "run", training={**SHORT, "clip": 100.0}))
     with pytest.raises(Problem, match=r"stopped at step 4: the gradient is not finite, first in the layer .*weight"):
-        for _ in session.updates():
-            if session.ready and session.step == 3:
-                weight = next(p for n, p in session._at_work.model.named_parameters() if n.endswith("weight"))
-                weight.register_hook(lambda grad: grad * math.nan)
+        spoil_gradients(session, 3)
     assert all(bool(torch.isfinite(p).all()) for p in session._at_work.model.parameters())
+
+
+def test_a_spoilt_gradient_that_was_not_measured_is_seen_at_the_next_loss_and_its_weights_are_never_saved(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Problem, match=r"stopped at step 5: the term reconstruction is not finite"):
+        spoil_gradients(Session(request(tmp_path / "run")), 3)
+    spoil_gradients(Session(request(tmp_path / "stopped")), 3, stop_at=4)
+    with pytest.raises(Problem, match=r"stopped at step 30: the gradient is not finite"):  # no next loss to tell
+        spoil_gradients(Session(request(tmp_path / "last")), 29)
+    for name, step in (("run", 0), ("stopped", 0), ("last", 20)):
+        assert store.load(tmp_path / name / "resume.safetensors")[0].step == step
+        for path in (tmp_path / name).rglob("*.safetensors"):
+            assert all(bool(torch.isfinite(t).all()) for t in store.load(path)[1].values() if t.is_floating_point())
 
 
 def test_running_out_of_memory_saves_and_offers_a_smaller_micro_batch_with_the_same_result(
