@@ -30,28 +30,41 @@ class Capability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Factor:
+    """An annotation that comes with the data and that a model need not see."""
+
+    name: str
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Modality:
     """One thing a datum consists of.
 
     Args:
         name: Its name in the data ("image").
-        kind: "image", "points", "label", "categorical", "real", "positive", "vector" or "text".
-        shape: Shape of one item without the batch: (C, H, W) for an image, (2,) for points in the plane.
-        categories: The words of a label.
+        kind: "image", "points", "label", "categorical", "attributes" (several categoricals at once), "real",
+            "positive", "vector" or "text".
+        shape: Shape of one item without the batch: (C, H, W) for an image, (2,) for points in the plane, () for a label
+            or a categorical, (A,) for attributes, (1,) for a real or positive number, (D,) for a vector, (L,) for a
+            text of at most L tokens.
+        categories: The words of a label or categorical; the tokens of a text, the first of them the empty one.
+        columns: The variables of attributes.
+        centre: Mean over the training part of each number of a real, positive (of its logarithm) or vector.
+        spread: Standard deviation likewise.
+        unit: Of a number ("mmHg").
+        about: The factor that its content tells ("digit"), which a judge can read; "" when there is none.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """An annotation that comes with the data and that a model need not see."""
-
-    name: str
-    categories: tuple[str, ...]
+    columns: tuple[Factor, ...] = ()
+    centre: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
+    unit: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

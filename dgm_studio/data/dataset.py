@@ -26,6 +26,9 @@ class Part:
         texts: A sentence per item, or empty.
         mean: Points only, [2]: subtracted by `batch`.
         std: Points only, [2]: divided by in `batch`.
+        name: What the data call `x`.
+        others: Further modalities by name: images as bytes, everything else as `models.capabilities.Views` has it.
+        erased: Images by name of which some rows are missing: bool [N], true where there is none.
     """
 
     x: Tensor
@@ -34,6 +37,9 @@ class Part:
     texts: list[str] = field(default_factory=list)
     mean: Tensor | None = None
     std: Tensor | None = None
+    name: str = "image"
+    others: dict[str, Tensor] = field(default_factory=dict)
+    erased: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of items."""
@@ -59,6 +65,20 @@ class Part:
         if self.mean is None or self.std is None:
             return x.float()
         return (x - self.mean) / self.std
+
+    def views(self, indices: Int64[Tensor, " n"]) -> dict[str, Tensor]:
+        """All modalities of some items, as a model of several sees them (`models.capabilities.Views`).
+
+        Args:
+            indices: Positions within this part, [n].
+        """
+        found = {self.name: self.batch(indices)}
+        for name, values in self.others.items():
+            some = values[indices]
+            found[name] = some.float().div_(255.0) if some.dtype == torch.uint8 else some
+        for name, gone in self.erased.items():
+            found[name][gone[indices]] = torch.nan
+        return found
 
     def picture(self, indices: Int64[Tensor, " n"]) -> NDArray[np.uint8]:
         """Items as the window shows them.

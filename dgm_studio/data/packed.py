@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dgm_studio.core.cards import DataCard
+from dgm_studio.core.cards import DataCard, Modality
 from dgm_studio.core.updates import Problem
 from dgm_studio.data.dataset import Dataset, Part
 from dgm_studio.data.splits import SPLITS
+from dgm_studio.data.texts import tokens
 
 BLOCK = 1000
 Arrays = dict[str, NDArray[np.generic]]
@@ -67,9 +68,22 @@ def _part(card: DataCard, arrays: Arrays, split: str) -> Generator[tuple[int, in
         yield start, len(chosen), f"Reading {card.title}, {split}"
         x[start : start + BLOCK] = _pictures(arrays, chosen[start : start + BLOCK])
     texts = bytes(arrays["texts"]).decode().split("\n") if "texts" in arrays else []
+    chosen_texts = [texts[i] for i in chosen] if texts else []
+    factors = {f.name: torch.from_numpy(arrays[f"factor_{f.name}"][chosen].astype(np.int64)) for f in card.factors}
     return Part(
         x=torch.from_numpy(x),
         indices=torch.from_numpy(chosen),
-        factors={f.name: torch.from_numpy(arrays[f"factor_{f.name}"][chosen].astype(np.int64)) for f in card.factors},
-        texts=[texts[i] for i in chosen] if texts else [],
+        factors=factors,
+        texts=chosen_texts,
+        name=card.modalities[0].name,
+        others={m.name: _other(m, factors, chosen_texts) for m in card.modalities[1:]},
     )
+
+
+def _other(modality: Modality, factors: dict[str, torch.Tensor], texts: list[str]) -> torch.Tensor:
+    """A modality beside the picture: annotations of the same items, or their sentences."""
+    if modality.kind == "attributes":
+        return torch.stack([factors[column.name] for column in modality.columns], 1)
+    if modality.kind == "text":
+        return tokens(texts, modality.categories, modality.shape[0])
+    return factors[modality.about or modality.name]

@@ -7,16 +7,29 @@ Every draw takes a `torch.Generator` that lives on the model's device.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dgm_studio.core.cards import Capability
+from dgm_studio.core.requests import Fusing
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
+
+Views = Mapping[str, Tensor]
+"""One batch of data of several modalities, by name; N rows each. Missing is marked in the values themselves:
+
+image, real, positive, vector   float32 [N, *S]; NaN where unknown: single pixels or numbers, or a whole row
+label, categorical              int64 [N]; -1
+attributes                      int64 [N, A]; -1, one by one
+text                            int64 [N, L], tokens, 0 after the end; a row of -1
+
+A modality that is not in the mapping is missing in every row.
+"""
 
 
 def gaussian_log_prob(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -59,6 +72,32 @@ class Posterior:
         A model whose prior is something else has its own `kl_per_dim`.
         """
         return 0.5 * (self.mean.square() + self.std.square() - 1.0) - self.std.log()
+
+
+class Joint(Protocol):
+    """q(z | what is given): a mixture of diagonal posteriors, of one component for a product of experts."""
+
+    @property
+    def components(self) -> tuple[Posterior, ...]:
+        """Of [N, Z] each."""
+
+    @property
+    def log_weights(self) -> Float[Tensor, "n c"]:
+        """Log weight of every component for every datum; minus infinity where it does not take part."""
+
+    @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """The modalities behind every component."""
+
+    @property
+    def mean(self) -> Float[Tensor, "n z"]:
+        """Of the mixture."""
+
+    def sample(self, generator: torch.Generator, k: int = 1) -> Float[Tensor, "k n z"]:
+        """k draws of z for each datum, a component drawn first."""
+
+    def log_prob(self, z: Float[Tensor, "*k n z"]) -> Float[Tensor, "*k n"]:
+        """log q(z | given), nats."""
 
 
 class Likelihood(Protocol):
@@ -109,19 +148,60 @@ class Samples(Protocol):
 class Scores(Protocol):
     """Says how probable data are, by bounds from below."""
 
-    def log_prob_bound(self, x: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    # A model of views takes `Views`, or its first picture alone as a tensor: then the bound is on log p(picture).
+
+    def log_prob_bound(self, x: Any, k: int, generator: torch.Generator) -> Tensor:
         """The importance-weighted bound on log p(x) with k samples (Burda et al. 2016): [N], nats."""
 
-    def elbo(self, x: Tensor, generator: torch.Generator, samples: int = 1) -> Tensor:
+    def elbo(self, x: Any, generator: torch.Generator, samples: int = 1) -> Tensor:
         """The evidence lower bound with weight 1 on the KL, averaged over `samples` draws: [N], nats."""
 
 
 @runtime_checkable
 class Trains(Protocol):
-    """What every system must do."""
+    """What every system must do. One that is registered with `views=True` is given `Views`, others a tensor."""
 
-    def loss(self, batch: Tensor, generator: torch.Generator, step: int = 0) -> dict[str, Tensor]:
+    def loss(self, batch: Any, generator: torch.Generator, step: int = 0) -> dict[str, Tensor]:
         """Terms per example, [N] each; "loss" is what is minimised. Examples never influence one another."""
+
+
+@runtime_checkable
+class Crosses(Protocol):
+    """Several modalities share one z: any part of a datum gives a posterior, any z gives every modality.
+
+    A datum is a `Views`. What is unknown is left out of the dictionary, or marked as `Views` says.
+    """
+
+    def experts(self, given: Views) -> dict[str, Posterior]:
+        """The unimodal posterior of every modality that is given.
+
+        For a product of experts the raw expert, without the prior (Wu and Goodman 2018, equation 3); its rows are of
+        infinite std where the modality is missing.
+        """
+
+    def infer(self, given: Views, fusing: Fusing | None = None) -> Joint:
+        """q(z | given) by the model's own rule, or as asked.
+
+        Raises:
+            Problem: The rule means nothing for this model; in words.
+        """
+
+    def rules(self) -> dict[str, str]:
+        """Every rule of fusion ("poe", "moe", "mopoe"): "" where these encoders can be combined by it, else why not."""
+
+    def generate(self, z: Tensor) -> dict[str, Likelihood]:
+        """p(x_m | z) of every modality for z [N, Z]."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Says which class a picture belongs to, by one classifier or several."""
+
+    def class_log_probs(self, x: Tensor, generator: torch.Generator, samples: int = 10) -> dict[str, Tensor]:
+        """log p(y | x) of pictures x [N, *S] by the name of the classifier ("Bayes' rule", "q(y|x)"): [N, C] each.
+
+        Differentiable in x. The classes are the `categories` of the model's label modality.
+        """
 
 
 PROTOCOLS: dict[Capability, type] = {
@@ -129,6 +209,8 @@ PROTOCOLS: dict[Capability, type] = {
     Capability.DECODES: Decodes,
     Capability.SAMPLES: Samples,
     Capability.SCORES: Scores,
+    Capability.CROSSES: Crosses,
+    Capability.CLASSIFIES: Classifies,
 }
 
 

@@ -18,7 +18,18 @@ from dgm_studio.core.cards import Modality, Paper, Symbol, SystemCard
 from dgm_studio.core.updates import Problem
 from dgm_studio.models.capabilities import Trains, capabilities_of
 
-__all__ = ["build", "capabilities_of", "config_class", "parameters_of", "system", "system_class", "systems", "tiny"]
+__all__ = [
+    "build",
+    "capabilities_of",
+    "config_class",
+    "modalities_of",
+    "parameters_of",
+    "system",
+    "system_class",
+    "systems",
+    "takes_views",
+    "tiny",
+]
 
 ModuleT = TypeVar("ModuleT", bound=type[nn.Module])
 
@@ -29,6 +40,7 @@ class _Entry:
     card: SystemCard
     config: type[Any]
     tiny: Mapping[str, Any]
+    views: bool
 
 
 _entries: dict[str, _Entry] = {}
@@ -45,6 +57,7 @@ def system(
     objective: str,
     symbols: tuple[Symbol, ...],
     modality_kinds: tuple[str, ...],
+    views: bool = False,
 ) -> Callable[[ModuleT], ModuleT]:
     """Register a module class under a name.
 
@@ -58,6 +71,7 @@ def system(
         objective: What is maximised or minimised, as rich text.
         symbols: Every letter of the objective.
         modality_kinds: Kinds of data it can be built for.
+        views: Whether its `loss` and scores take `Views`; else the first modality as a tensor.
 
     Raises:
         TypeError: The class has no `loss`.
@@ -84,7 +98,8 @@ def system(
             modality_kinds=modality_kinds,
             fields=forms.fields_of(config),
         )
-        _entries[name] = _Entry(cls, card, config, dict(tiny))
+        _entries[name] = _Entry(cls, card, config, dict(tiny), views)
+        cls.takes_views = views  # type: ignore[attr-defined]
         return cls
 
     return register
@@ -151,6 +166,17 @@ def build(name: str, config: Mapping[str, Any], modalities: tuple[Modality, ...]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return entry.module(values, modalities)
+
+
+def takes_views(module: nn.Module) -> bool:
+    """Whether a model is trained on `Views`."""
+    return bool(getattr(module, "takes_views", False))
+
+
+def modalities_of(module: nn.Module, offered: tuple[Modality, ...]) -> tuple[Modality, ...]:
+    """Those of the data's modalities that a model has to do with."""
+    own = getattr(module, "modalities", None) or getattr(module, "modality", None)
+    return offered if own is None else own if isinstance(own, tuple) else (own,)
 
 
 def parameters_of(module: nn.Module) -> int:

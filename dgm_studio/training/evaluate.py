@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from dgm_studio.core.requests import Evaluate
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data.dataset import Part
 from dgm_studio.models.capabilities import Encodes, Scores
-from dgm_studio.training.looking import Sums, fetch, loss_terms
+from dgm_studio.training.looking import Sums, fetch, fetch_for, loss_terms
 from dgm_studio.training.order import derived_seed
 
 EXAMPLES = 8  # at once; with DRAWS of each they are one slice of at most 50 ms. Fixed, never timed: figures repeat
@@ -55,8 +56,11 @@ def evaluate(model: nn.Module, part: Part, request: Evaluate) -> Iterator[Update
     terms, bounds, means = Sums(), Sums(), Sums()
     device = next(model.parameters()).device
     for number, block in enumerate(indices.split(EXAMPLES)):
-        x = fetch(part, block, device)
-        _look(model, x, _generator(device, request.seed, "terms", number), terms, means)
+        x = fetch_for(model, part, block, device)
+        _look(model, x, _generator(device, request.seed, "terms", number), terms)
+        if isinstance(model, Encodes):
+            with torch.no_grad():
+                means.add({"mean": model.encode(fetch(part, block, device)).mean})
         done += 1
         yield Progress(done, total, "Evaluating")
         if isinstance(model, Scores):
@@ -77,14 +81,12 @@ def _generator(device: torch.device, seed: int, purpose: str, block: int) -> tor
 
 
 @torch.no_grad()
-def _look(model: nn.Module, x: Tensor, generator: torch.Generator, terms: Sums, means: Sums) -> None:
+def _look(model: nn.Module, x: Any, generator: torch.Generator, terms: Sums) -> None:
     found = loss_terms(model, x, generator, 0)
     terms.add({name: term for name, term in found.items() if name != "loss"} or found)
-    if isinstance(model, Encodes):
-        means.add({"mean": model.encode(x).mean})
 
 
-def _bounding(model: Scores, x: Tensor, samples: int, generator: torch.Generator) -> Generator[None, None, Tensor]:
+def _bounding(model: Scores, x: Any, samples: int, generator: torch.Generator) -> Generator[None, None, Tensor]:
     """The bound with all draws from bounds with some: log-mean-exp of log-mean-exps, weighted by their draws.
 
     All slices see the same data: what is random in preparing them is drawn once.
@@ -100,7 +102,7 @@ def _bounding(model: Scores, x: Tensor, samples: int, generator: torch.Generator
     return torch.logsumexp(torch.stack(parts), 0) - math.log(samples)
 
 
-def _prepared(model: object, x: Tensor, generator: torch.Generator) -> Tensor:
+def _prepared(model: object, x: Any, generator: torch.Generator) -> Any:
     """The data as the likelihood sees them; binarised data stay as they are when they are binarised again."""
     prepare = getattr(model, "prepare", None)
     return x if prepare is None else prepare(x, generator)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dgm_studio.core.pictures import to_uint8
 from dgm_studio.core.updates import Frame
 from dgm_studio.data.dataset import Part
+from dgm_studio.models import registry
 from dgm_studio.models.capabilities import Decodes, Encodes, Samples, Trains
 from dgm_studio.training.order import derived_seed
 
@@ -52,7 +53,7 @@ class Sums:
         return {name: float(self.mean(name)) for name, total in self.first.items() if total.ndim == 0}
 
 
-def loss_terms(model: nn.Module, batch: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
+def loss_terms(model: nn.Module, batch: Any, generator: torch.Generator, step: int) -> dict[str, Tensor]:
     """The terms of the model's loss per example: the one thing that every system can do."""
     return cast(Trains, model).loss(batch, generator, step)
 
@@ -66,14 +67,21 @@ def validating(
     sums = Sums()
     for indices in torch.arange(min(count, len(part))).split(size):
         with torch.no_grad():
-            sums.add(loss_terms(model, fetch(part, indices, device), generator, step))
+            sums.add(loss_terms(model, fetch_for(model, part, indices, device), generator, step))
         yield
     return sums
 
 
 def fetch(part: Part, indices: Tensor, device: torch.device) -> Tensor:
-    """Items [n] of a part as a model on `device` sees them, wherever the part is kept."""
+    """The first modality of items [n] of a part as a model on `device` sees it, wherever the part is kept."""
     return part.batch(indices.to(part.x.device)).to(device)
+
+
+def fetch_for(model: nn.Module, part: Part, indices: Tensor, device: torch.device) -> Any:
+    """Items [n] as the model is trained on them: `Views`, or the first modality."""
+    if not registry.takes_views(model):
+        return fetch(part, indices, device)
+    return {name: values.to(device) for name, values in part.views(indices.to(part.x.device)).items()}
 
 
 def shown(x: Tensor) -> dict[str, Any]:

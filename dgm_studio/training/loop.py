@@ -182,7 +182,10 @@ class Session:
         model = registry.build(self._manifest.system, self._manifest.config, card.modalities, self._manifest.seed)
         optimising = self._optimising_for(begun, model.to(self.device))
         self._manifest = dataclasses.replace(
-            self._manifest, latent=getattr(model, "latent", 0), parameters=registry.parameters_of(model)
+            self._manifest,
+            latent=getattr(model, "latent", 0),
+            parameters=registry.parameters_of(model),
+            modalities=registry.modalities_of(model, card.modalities),
         )
         if not optimising.config.micro_batch:
             yield Progress(0, 0, "Measuring how much to compute at once")

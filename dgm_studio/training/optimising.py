@@ -8,15 +8,17 @@ import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
 from dgm_studio.data.dataset import Part
+from dgm_studio.models import registry
 from dgm_studio.training.adamw import AdamW
 from dgm_studio.training.config import TrainingConfig, learning_rate
-from dgm_studio.training.looking import loss_terms
+from dgm_studio.training.looking import fetch_for, loss_terms
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
 
@@ -86,7 +88,7 @@ class Optimising:
             a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad
         ]
         self._adam = AdamW(self._parameters)
-        self._values = values_in_memory(self.part)
+        self._values = None if registry.takes_views(model) else values_in_memory(self.part)
         self._mark: dict[str, Tensor] | None = None  # where the draws stood before the step that is under way
 
     # -- one step ----------------------------------------------------------------------------------------------------
@@ -129,8 +131,10 @@ class Optimising:
         self.names = [name for name, term in terms.items() if term.ndim == 1]
         return torch.stack([terms[name].detach() for name in self.names]).sum(1)
 
-    def _batch(self, indices: Int64[Tensor, " n"]) -> Tensor:
-        return self.part.batch(indices) if self._values is None else self._values.index_select(0, indices)
+    def _batch(self, indices: Int64[Tensor, " n"]) -> Any:
+        if self._values is None:
+            return fetch_for(self.model, self.part, indices, self.device)
+        return self._values.index_select(0, indices)
 
     def _apply(self, totals: Tensor) -> Figures:
         config = self.config
@@ -215,7 +219,8 @@ def on_device(part: Part, device: torch.device) -> Part:
     if device.type == "cpu":
         return part
     mean, std = (None if t is None else t.to(device) for t in (part.mean, part.std))
-    return replace(part, x=part.x.to(device), mean=mean, std=std)
+    others, erased = ({n: t.to(device) for n, t in kept.items()} for kept in (part.others, part.erased))
+    return replace(part, x=part.x.to(device), mean=mean, std=std, others=others, erased=erased)
 
 
 def measure_micro_batch(optimising: Optimising, wanted: float = LONGEST_MICRO_BATCH) -> Generator[None, None, int]:
@@ -264,7 +269,7 @@ def _seconds(optimising: Optimising, model: nn.Module, size: int) -> Generator[N
     clock = time.thread_time if optimising.device.type == "cpu" and os.name != "nt" else time.perf_counter
     begun = clock()
     with torch.enable_grad(), optimising.randomness.aside():
-        batch = optimising.part.batch(indices.to(optimising.device))
+        batch = fetch_for(optimising.model, optimising.part, indices, optimising.device)
         loss = loss_terms(model, batch, generator, 0)["loss"].sum()
     _wait(optimising.device)
     forward = clock() - begun

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from dgm_studio.core.updates import Problem
-from dgm_studio.training.looking import fetch, loss_terms
+from dgm_studio.training.looking import fetch_for, loss_terms
 from dgm_studio.training.optimising import Figures, Optimising
 
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
@@ -102,8 +102,9 @@ def guilty_layer(optimising: Optimising) -> str:
     """The first layer in the order of computing whose result is not finite, or "the data", or ""."""
     config = optimising.config
     indices: Int64[Tensor, " n"] = optimising.order.peek(config.batch)
-    batch = fetch(optimising.part, indices, optimising.device)
-    if not bool(torch.isfinite(batch).all()):
+    batch = fetch_for(optimising.model, optimising.part, indices, optimising.device)
+    # In views NaN only says that a value is missing.
+    if isinstance(batch, Tensor) and not bool(torch.isfinite(batch).all()):
         return "the data"
     found: list[str] = []
 

@@ -50,7 +50,10 @@ def build(folder: Path) -> None:
         name="digits8",
         title="Tiny digits, 8 x 8",
         summary="1,797 handwritten digits by 13 writers, 8 x 8 grey: small enough to train on in seconds.",
-        modalities=(Modality("image", "image", (1, 8, 8)),),
+        modalities=(
+            Modality("image", "image", (1, 8, 8), about="digit"),
+            Modality("digit", "label", (), categories=tuple("0123456789"), about="digit"),
+        ),
         factors=(Factor("digit", tuple("0123456789")),),
         split_seed=SEED,
         licence="CC BY 4.0 (data); BSD 3-Clause (package)",

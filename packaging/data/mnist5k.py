@@ -51,7 +51,10 @@ def build(folder: Path) -> None:
         name="mnist5k",
         title="MNIST digits, 5,000",
         summary="5,000 handwritten digits, 28 x 28 grey, exactly 500 of each class.",
-        modalities=(Modality("image", "image", (1, 28, 28)),),
+        modalities=(
+            Modality("image", "image", (1, 28, 28), about="digit"),
+            Modality("digit", "label", (), categories=tuple("0123456789"), about="digit"),
+        ),
         factors=(Factor("digit", tuple("0123456789")),),
         split_seed=SEED,
         licence="CC BY-SA 3.0 (pictures); BSD 3-Clause (package)",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pack import pack
 
 from dgm_studio.core.cards import DataCard, Factor, Modality
+from dgm_studio.data.texts import vocabulary
 from dgm_studio.data.splits import permuted
 
 SEED = 12000
@@ -127,16 +128,21 @@ def build(folder: Path) -> None:
     } | {f"factor_{a.name}": categories[:, i] for i, a in enumerate(ATTRIBUTES)}
     table = "\n".join(_row(i, categories[:, i]) for i in range(len(ATTRIBUTES)))
     note = NOTE.format(seed=SEED, paper=PAPER, colours=len(palette), table=table, example=texts[0])
-    pack(_card(), arrays, permuted(sum(SIZES), SIZES, SEED), note)
+    pack(_card(texts), arrays, permuted(sum(SIZES), SIZES, SEED), note)
 
 
-def _card() -> DataCard:
+def _card(texts: list[str]) -> DataCard:
+    factors = tuple(Factor(a.name, tuple(a.groups)) for a in ATTRIBUTES)
     return DataCard(
         name="pixelfaces",
         title="Pixel faces",
         summary="12,000 drawn faces, 32 x 32 colour, with eight attributes and a sentence each.",
-        modalities=(Modality("image", "image", (3, DRAWN * SCALE, DRAWN * SCALE)),),
-        factors=tuple(Factor(a.name, tuple(a.groups)) for a in ATTRIBUTES),
+        modalities=(
+            Modality("image", "image", (3, DRAWN * SCALE, DRAWN * SCALE)),
+            Modality("attributes", "attributes", (len(ATTRIBUTES),), columns=factors),
+            Modality("sentence", "text", (24,), categories=vocabulary(texts)),
+        ),
+        factors=factors,
         split_seed=SEED,
         licence="CC0 1.0",
         credit='"Pixel Art" by DiceBear',
