@@ -22,7 +22,7 @@ from dgm_studio.training.looking import fetch_for, loss_terms
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
 
-AVERAGE_STRIDE = 8  # steps between updates of the average; the decay is taken to this power, so the result is alike
+AVERAGE_STRIDE = 16  # steps between updates of the average; the decay is taken to this power, so the result is alike
 NORM_STRIDE = 8  # steps between two measured gradients where none is shortened: reading it costs a small network 3 %
 LONGEST_MICRO_BATCH = 0.036  # s; with what a step does besides, below the 50 ms after which a stop would be felt
 WORTH_A_YIELD = 0.004  # s
