@@ -94,6 +94,10 @@ class Asker:
         """Drop the request of a topic."""
         self._bridge.engine.cancel(f"{self.name}/{topic}")
 
+    def stop(self, ticket: Ticket) -> None:
+        """Stop a job of one's own."""
+        self._bridge.engine.stop(ticket)
+
     def close(self) -> None:
         """Nothing more is delivered; what waits or runs for this receiver is dropped. Jobs go on."""
         self.closed = True

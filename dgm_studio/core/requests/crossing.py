@@ -61,7 +61,7 @@ class DescribeCross:
     data: "modalities": names in order, "rules": {rule: "" or why it means nothing on these encoders}, "rule": the one
     it was trained with, "posterior": "gaussian" or "laplace", "judges": {modality: {"name", "accuracy", "factor"}} of
     the small classifiers that judge what is generated, "shared": the factor that all modalities have in common or "",
-    "labels": [str] of the first `count` test examples, "synthetic": bool.
+    "labels": [str] of the first `count` test examples, "synthetic": bool, "counts": {split: number of examples}.
     """
 
     model: str

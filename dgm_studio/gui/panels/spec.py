@@ -36,6 +36,10 @@ class Ask(Protocol):
         """Drop the request of a topic; a running one is closed at its next yield."""
         ...
 
+    def stop(self, ticket: Ticket) -> None:
+        """Stop a job of one's own."""
+        ...
+
 
 class Panel(QWidget):
     """One way of looking at a model.
