@@ -69,7 +69,7 @@ class Modality:
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """A data set: what, how many, whose."""
+    """A data set: what, how many, whose. `made` says how one without arrays of its own is built from others."""
 
     name: str
     title: str
@@ -84,6 +84,7 @@ class DataCard:
     changes: str = ""
     sha256: str = ""
     synthetic: bool = False
+    made: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -117,7 +118,11 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class SystemCard:
-    """A generative model from the literature, as the window knows it."""
+    """A generative model from the literature, as the window knows it.
+
+    `requires` are kinds of modality that must be there, `least` is how many modalities it needs; a system that needs
+    neither takes the first that fits.
+    """
 
     name: str
     title: str
@@ -128,6 +133,15 @@ class SystemCard:
     capabilities: frozenset[Capability]
     modality_kinds: tuple[str, ...]
     fields: tuple[Field, ...]
+    requires: tuple[str, ...] = ()
+    least: int = 1
+
+    def chosen(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        """Those of the data's modalities that the system models; () when it cannot be built for these data."""
+        found = tuple(m for m in modalities if m.kind in self.modality_kinds)
+        if len(found) < self.least or any(kind not in {m.kind for m in found} for kind in self.requires):
+            return ()
+        return found if self.least > 1 or self.requires else found[:1]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

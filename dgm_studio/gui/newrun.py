@@ -58,7 +58,7 @@ def provisional_card(request: Train, system: SystemCard, data: DataCard | None, 
         system=system.name,
         title=system.title,
         capabilities=system.capabilities,
-        modalities=data.modalities if data is not None else (),
+        modalities=system.chosen(data.modalities) if data is not None else (),
         factors=data.factors if data is not None else (),
         latent=int(request.config.get("latent", 0) or 0),
         data=request.data,
@@ -238,7 +238,7 @@ class NewRun(QDialog):
         wanted = str(self._source.currentData() or self._wanted.get("data", ""))
         self._source.clear()
         for name, data in self._data.items():
-            if all(m.kind in card.modality_kinds for m in data.modalities[:1]):
+            if card.chosen(data.modalities):
                 self._source.addItem(data.title, name)
         if "image" in card.modality_kinds:
             self._source.addItem("A folder of pictures …", FOLDER)

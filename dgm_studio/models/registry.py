@@ -58,6 +58,8 @@ def system(
     symbols: tuple[Symbol, ...],
     modality_kinds: tuple[str, ...],
     views: bool = False,
+    requires: tuple[str, ...] = (),
+    least: int = 1,
 ) -> Callable[[ModuleT], ModuleT]:
     """Register a module class under a name.
 
@@ -71,6 +73,8 @@ def system(
         objective: What is maximised or minimised, as rich text.
         symbols: Every letter of the objective.
         modality_kinds: Kinds of data it can be built for.
+        requires: Kinds of modality without which it cannot be built ("image", "label").
+        least: How many modalities it needs.
         views: Whether its `loss` and scores take `Views`; else the first modality as a tensor.
 
     Raises:
@@ -97,6 +101,8 @@ def system(
             capabilities=capabilities_of(cls),
             modality_kinds=modality_kinds,
             fields=forms.fields_of(config),
+            requires=requires,
+            least=least,
         )
         _entries[name] = _Entry(cls, card, config, dict(tiny), views)
         cls.takes_views = views  # type: ignore[attr-defined]
