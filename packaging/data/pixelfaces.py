@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pack import pack
 
 from dgm_studio.core.cards import DataCard, Factor, Modality
-from dgm_studio.data.texts import vocabulary
 from dgm_studio.data.splits import permuted
+from dgm_studio.data.texts import vocabulary
 
 SEED = 12000
 SIZES = (10000, 1000, 1000)
