@@ -2,7 +2,7 @@
 
 Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path" or "file:/path.npz". A name of the
 user's own may end in "@48" to ask for pictures of 48 x 48; loading writes the size that was chosen back into the card's
-name, so that a run that is resumed asks for the same.
+name, so that a run that is resumed asks for the same. Any name may end in "~digit=10": see `kept`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from dgm_studio.core.cards import DataCard, from_json
 from dgm_studio.core.resources import resource
 from dgm_studio.core.updates import Problem
+from dgm_studio.data.kept import keep, kept_card, split_name
 from dgm_studio.data.toy_cards import toy_cards
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ def card(name: str) -> DataCard:
     """The card of a set in the box or a toy. For the user's own files ask `load(name).card`: they must be read first.
 
     Raises:
-        Problem: There is no such set.
+        Problem: There is no such set, or not so much of it.
     """
-    known = cards()
+    known, (base, asked) = cards(), split_name(name)
+    if asked:
+        return kept_card(card(base), asked)
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -59,6 +62,9 @@ def loading(name: str) -> Loading:
     Raises:
         Problem: There is no such set, or the user's files hold too little to learn from.
     """
+    base, asked = split_name(name)
+    if asked:
+        return keep((yield from loading(base)), asked)
     if name.startswith("folder:"):
         from dgm_studio.data.folder import open_folder
 
@@ -75,9 +81,19 @@ def loading(name: str) -> Loading:
         from dgm_studio.data.toys import load_toy
 
         return load_toy(described)
+    if described.made:
+        return (yield from _pairing(described))
     from dgm_studio.data.packed import load_packed
 
     return (yield from load_packed(described, resource("data", f"{name}.npz")))
+
+
+def _pairing(described: DataCard) -> Loading:
+    from dgm_studio.data.pairs import load_pairs
+
+    first = yield from loading(described.made["first"])
+    second = yield from loading(described.made["second"])
+    return (yield from load_pairs(described, first, second))
 
 
 def load(name: str) -> Dataset:

@@ -36,8 +36,10 @@ def test_a_boxed_set_is_what_its_card_says(name: str) -> None:
         for factor in described.factors:
             values = part.factors[factor.name]
             assert values.dtype == torch.int64 and set(values.tolist()) == set(range(len(factor.categories)))
-    with np.load(resource("data", f"{name}.npz"), allow_pickle=False) as stored:
-        assert fingerprint({key: stored[key] for key in stored.files}) == dataset.sha256
+    assert (not described.made) == resource("data", f"{name}.npz").exists()
+    if not described.made:
+        with np.load(resource("data", f"{name}.npz"), allow_pickle=False) as stored:
+            assert fingerprint({key: stored[key] for key in stored.files}) == dataset.sha256
     note = resource("data", f"{name}.md").read_text("utf-8")
     assert dataset.sha256 in note and "## Licence" in note and "## Changes" in note
 
