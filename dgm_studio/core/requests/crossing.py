@@ -77,7 +77,8 @@ class CrossDatum:
     "columns": names of the modalities, "cells": {(row, column): list of `samples` values in Frame form}, keyed by
     "ROW/COLUMN" as text ("0/image"), "given": {name: value in Frame form, missing ones left out}, "judged": {"ROW/
     COLUMN": {"word": what the judge sees in the first sample, "agrees": bool or None when there is no truth}}, "mean"
-    [R, Z] and "std" [R, Z] of each row's posterior, "kl" [R] nats (by draws for a mixture), "milliseconds".
+    [R, Z] and "std" [R, Z] of each row's posterior, "kl" [R] nats (by draws for a mixture), "milliseconds", "words":
+    {"ROW/COLUMN": the cell's first sample in words ("7 (98 %)", "62 years"; what the judge sees in a picture, or "")}.
 
     Args:
         model: Model key.
