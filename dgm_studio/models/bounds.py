@@ -71,7 +71,7 @@ def elbo(
     """The evidence lower bound (Kingma and Welling 2014, equation 3), averaged over draws from the posterior."""
     q, prior = model.encode(x), model.latent_prior()
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-    for size in _chunks(samples, len(x)):
+    for size in chunks(samples, len(x)):
         z = q.sample(generator, size)
         total = total + log_likelihoods(model, x, z).sum(0) - size * kl_per_dim(prior, q, z).sum(-1)
     return total / samples
@@ -90,7 +90,7 @@ def importance_bound(
     q, prior = model.encode(x), model.latent_prior()
     first: Tensor | None = None
     second: Tensor | None = None
-    for size in _chunks(k, len(x)):
+    for size in chunks(k, len(x)):
         w = log_weights(model, x, q, q.sample(generator, size), prior)
         one, two = torch.logsumexp(w, 0), torch.logsumexp(2.0 * w, 0)
         first = one if first is None else torch.logaddexp(first, one)
@@ -101,7 +101,7 @@ def importance_bound(
     )
 
 
-def _chunks(total: int, n: int) -> list[int]:
+def chunks(total: int, n: int) -> list[int]:
     """How many draws to take at a time so that at most `ROWS` data are decoded at once."""
     size = max(1, ROWS // max(1, n))
     return [min(size, total - start) for start in range(0, total, size)]
