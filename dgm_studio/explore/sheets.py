@@ -1,4 +1,4 @@
-"""From Frames to what a file holds: a sheet of pictures, the pictures of a film, or plain arrays. numpy only."""
+"""From Frames to what a file holds: a sheet of pictures, the pictures of a film, or plain arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dgm_studio.core import pictures as arrange
 from dgm_studio.core.updates import Problem
+from dgm_studio.explore.pages import PAGES
 from dgm_studio.explore.samples import density_picture
 
 Bytes = npt.NDArray[np.uint8]
@@ -29,6 +30,8 @@ def still(frames: Frames, theme: str, scale: int) -> Bytes:
         Problem: They show no picture, or it would be too large.
     """
     topic, data = _first(frames)
+    if topic in PAGES:
+        return PAGES[topic](data, theme, scale)
     layout = _TILES if topic.startswith("tile/") else _LAYOUTS.get(topic)
     if layout is None:
         raise Problem(f"What {topic!r} shows is no picture.", "Export it as .npz.")
@@ -196,4 +199,5 @@ _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "reconstructions": _pairs,
     "traversals": _rows,
     "posterior": _posterior,
+    "class grid": _rows,
 }

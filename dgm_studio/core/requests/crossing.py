@@ -78,7 +78,8 @@ class CrossDatum:
     "ROW/COLUMN" as text ("0/image"), "given": {name: value in Frame form, missing ones left out}, "judged": {"ROW/
     COLUMN": {"word": what the judge sees in the first sample, "agrees": bool or None when there is no truth}}, "mean"
     [R, Z] and "std" [R, Z] of each row's posterior, "kl" [R] nats (by draws for a mixture), "milliseconds", "words":
-    {"ROW/COLUMN": the cell's first sample in words ("7 (98 %)", "62 years"; what the judge sees in a picture, or "")}.
+    {"ROW/COLUMN": the cell's first sample in words ("7 (98 %)", "62 years"; what the judge sees in a picture, or "")}
+    and "given/COLUMN" likewise.
 
     Args:
         model: Model key.
