@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 RequestT = TypeVar("RequestT")
 Function = Callable[["Workbench", Any], Iterator[Update]]
 
-THEMES = ("exports", "figures", "latents", "maps", "neighbours", "paths", "runs", "samples")
+THEMES = (
+    "attacks",
+    "classifying",
+    "exports",
+    "figures",
+    "latents",
+    "maps",
+    "neighbours",
+    "outliers",
+    "paths",
+    "runs",
+    "samples",
+)
 
 
 @dataclass(frozen=True, slots=True)

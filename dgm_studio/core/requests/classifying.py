@@ -11,7 +11,9 @@ from dgm_studio.core.requests.registry import request
 @request
 @dataclass(frozen=True)
 class ClassifyDatum:
-    """Frame "classes".
+    """Frame "classes"; twice where the validation pictures were not scored before.
+
+    Percentile and threshold are NaN in the first then. Erased pixels count as paper.
 
     data: "categories": [str], "probabilities": {name of the classifier: float32 [C]} (those of the model, and "judge":
     the small supervised network of the data set), "log_prob": log p(x) bound in nats, "percentile": share of the
@@ -52,10 +54,12 @@ class AttackPicture:
     """A white-box attack on the generative classifier and on the judge. Frame "attack", growing with the steps.
 
     data: "original", "adversarial": {classifier: picture}, "difference": {classifier: float32 [H, W(, C)] in [-1, 1]},
-    "before" and "after": {classifier: float32 [C]} (both classifiers on their own adversarial picture), "crossed": {the
-    other classifier's prediction on it: float32 [C]}, "log_prob": {"original": nats, classifier: nats}, "threshold"
-    nats, "loss": {classifier: float32 [steps] of the best restart}, "norm": {classifier: greatest change}, "step",
-    "steps".
+    "before" and "after": {classifier: float32 [C]} (all classifiers on their own adversarial picture), "crossed":
+    {classifier that was attacked: float32 [C] of another one on its adversarial picture: the judge, and for the judge's
+    the model's first}, "log_prob": {"original": nats, classifier: nats}, "threshold" nats (NaN until the validation
+    pictures are scored, after the last step), "loss": {classifier: float32 [steps so far] cross-entropy of the best
+    restart, nats}, "norm": {classifier: greatest change}, "step", "steps". Classifiers are those of the model by name,
+    and "judge". Predictions and log p(x) have K = 10.
 
     Args:
         model: Model key.
@@ -85,8 +89,9 @@ class AttackPicture:
 class ScoreAttacks:
     """Accuracy under attack against epsilon. Frame "robustness", growing; Progress.
 
-    data: "epsilon" [E], "accuracy": {classifier: float32 [E]}, "detected": {classifier: share of successful attacks
-    with log p(x) below the threshold [E]}, "count".
+    data: "epsilon" [E], "accuracy": {classifier: float32 [E] share that is read right before and after the attack},
+    "detected": {classifier: share of successful attacks with log p(x) below the threshold [E], NaN where none is},
+    "count": pictures so far.
     """
 
     model: str
@@ -104,8 +109,9 @@ class ScoreOutliers:
     """log p(x) of pictures that do not belong here. Frame "outliers", growing; Progress.
 
     data: "scores": {"test" and each kind ("rotated", "inverted", "shuffled", other data's name): float32 [n] bound in
-    nats}, "softmax": {the same: float32 [n] greatest probability of the judge}, "auroc": {kind: {"log p(x)": v,
-    "softmax": v, "complexity": v of the compressed size alone}}, "pictures": {kind: one example}, "threshold" nats.
+    nats}, "softmax": {the same: float32 [n] greatest probability of the judge; empty without one}, "auroc": {kind:
+    {"log p(x)": v, "softmax": v where there is a judge, "complexity": v of the compressed size alone, what is larger
+    taken for strange}}, "pictures": {kind: one example}, "threshold" nats.
     """
 
     model: str

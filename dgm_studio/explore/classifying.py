@@ -1,0 +1,279 @@
+"""Which class a picture belongs to, by the model and by the judge; how probable it is; styles by classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dgm_studio.core.cards import Capability, Metric, Modality
+from dgm_studio.core.requests import ClassifyDatum, EvaluateClassifier, Given
+from dgm_studio.core.updates import Frame, Problem, Progress, Result, Update
+from dgm_studio.explore.answers import answers
+from dgm_studio.explore.crossing_values import tensor_of
+from dgm_studio.explore.loaded import SLICE_PIXELS, Floats, LoadedModel, as_bytes, as_floats
+from dgm_studio.explore.samples import rows_of
+from dgm_studio.models.judge import Judge, judge_for
+from dgm_studio.training.order import derived_seed
+
+if TYPE_CHECKING:
+    from dgm_studio.data.dataset import Part
+    from dgm_studio.explore.workbench import Workbench
+
+JUDGE = "judge"  # the name of the supervised classifier beside those of the model
+REJECTED = 0.05  # share of the validation pictures that the threshold turns away
+VALID_COUNT = 500  # validation pictures that say what bounds are usual
+LARGEST_PASS = 256  # pictures decoded between two yields
+MOST_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A model that classifies, and the judge of its data where there is one.
+
+    Args:
+        model: The model.
+        label: What is told of a picture.
+        judge: Reads the same from the picture, by supervision alone.
+    """
+
+    model: LoadedModel
+    label: Modality
+    judge: Judge | None
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.label.categories)
+
+    def log_probs(self, x: Tensor, generator: torch.Generator, samples: int) -> dict[str, Tensor]:
+        """log p(y | x) of pictures [N, *S] by every classifier, the judge last: [N, C] each. Differentiable in x."""
+        found: dict[str, Tensor] = dict(self.model.module.class_log_probs(x, generator, samples))
+        if self.judge is not None:
+            found[JUDGE] = self.judged(x)
+        return found
+
+    def log_probs_of(self, name: str, x: Tensor, generator: torch.Generator, samples: int) -> Tensor:
+        """log p(y | x) by one classifier, [N, C]. Differentiable in x."""
+        if name == JUDGE:
+            return self.judged(x)
+        return cast(Tensor, self.model.module.class_log_probs(x, generator, samples)[name])
+
+    def judged(self, x: Tensor) -> Tensor:
+        """log p(y | x) by the judge, [N, C]. Differentiable in x."""
+        assert self.judge is not None
+        return self.judge.logits(x)[factor_of(self.label)].log_softmax(1)
+
+    def log_prob(self, x: Tensor, k: int, generator: torch.Generator) -> Tensor:
+        """The bound on log p(x) with k samples, [N] nats."""
+        return cast(Tensor, self.model.module.log_prob_bound(x, k, generator))
+
+    def at_once(self, samples: int, share: float = 1.0) -> int:
+        """How many pictures to classify or to score with so many samples between two yields; fixed, never timed.
+
+        Args:
+            samples: K.
+            share: Of what is usual; a gradient takes three times as long as the value.
+        """
+        pixels = math.prod(self.model.modality.shape)
+        decoded = min(LARGEST_PASS, 8 * SLICE_PIXELS // max(1, pixels))
+        return max(1, int(share * decoded) // (self.classes * samples))
+
+
+def contest(model: LoadedModel) -> Contest:
+    """The classifiers of a model and of its data.
+
+    Raises:
+        Problem: The model does not classify pictures, or K makes no sense.
+    """
+    if Capability.CLASSIFIES not in model.card.capabilities:
+        raise Problem(f"{model.card.title} does not classify.", "Choose a model of pictures and labels.")
+    model.need(Capability.SCORES)
+    model.need_pictures()
+    label = label_of(model)
+
+    def open_judge() -> Judge | None:
+        # Weights made in inference mode could never take part in a gradient, as an attack needs.
+        with torch.inference_mode(False):
+            found = judge_for(model.card, model.modality.name, str(model.device))
+        factors = () if found is None else tuple(f.name for f in found.factors)
+        return found if factor_of(label) in factors else None
+
+    return Contest(model, label, model.noted("judge", open_judge))
+
+
+def label_of(model: LoadedModel) -> Modality:
+    """The modality whose categories are the classes.
+
+    Raises:
+        Problem: The model has none.
+    """
+    for kind in ("label", "categorical"):
+        found = next((m for m in model.card.modalities if m.kind == kind and m.categories), None)
+        if found is not None:
+            return found
+    raise Problem(f"{model.card.title} knows of no classes.", "Choose a model of pictures and labels.")
+
+
+def factor_of(label: Modality) -> str:
+    """The annotation that a label tells."""
+    return label.about or label.name
+
+
+def truths_of(part: Part, label: Modality, rows: Tensor) -> Tensor:
+    """The classes of some examples, [n]; -1 where nobody knows. Annotations go first: of labels some are hidden."""
+    known = part.factors.get(factor_of(label), part.others.get(label.name))
+    return torch.full((len(rows),), -1) if known is None else known[rows]
+
+
+def check_samples(samples: int) -> int:
+    """K of a bound.
+
+    Raises:
+        Problem: Too few or too many.
+    """
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise Problem(f"A bound of {samples} samples cannot be computed.", f"Ask for 1 to {MOST_SAMPLES:,}.")
+    return samples
+
+
+# -- one datum -----------------------------------------------------------------------------------------------------
+
+
+def picture_given(bench: Workbench, found: Contest, given: Given) -> Generator[Progress, None, tuple[Tensor, int]]:
+    """The picture of a datum [1, *S], erased pixels blank, and its class or -1.
+
+    A picture of the user's own has the class that came with it, if one did.
+
+    Raises:
+        Problem: The picture is missing, or there is no such example.
+    """
+    image, label = found.model.modality, found.label
+    if image.name in given.missing:
+        raise Problem("The picture is missing, and there is nothing to classify.", "Give it back.")
+    own = {m.name: tensor_of(m, given.values[m.name]) for m in (image, label) if given.values.get(m.name) is not None}
+    truth = int(own.get(label.name, torch.tensor(-1)))
+    if image.name in own:
+        return own[image.name].nan_to_num(0.0).to(found.model.device), truth
+    part = (yield from bench.dataset(found.model.card.data)).split(given.split)
+    row = rows_of(part, given.index, 1, given.split)
+    return pictures_at(part, found.model, row), truth if label.name in own else int(truths_of(part, label, row))
+
+
+def picture_of(x: Tensor) -> npt.NDArray[np.uint8]:
+    """The first of pictures [1, *S] as a Frame carries it."""
+    return cast("npt.NDArray[np.uint8]", as_bytes(x)[0])
+
+
+def probabilities(log_probs: dict[str, Tensor]) -> dict[str, Floats]:
+    """p(y | x) of the first picture by every classifier."""
+    return {name: as_floats(values[0].exp()) for name, values in log_probs.items()}
+
+
+@answers(ClassifyDatum)
+def classify_datum(bench: Workbench, asked: ClassifyDatum) -> Iterator[Update]:
+    """The classes at once; what bounds are usual among the validation pictures is worked out once, and follows."""
+    found = contest(bench.model(asked.model))
+    k = check_samples(asked.samples)
+    x, truth = yield from picture_given(bench, found, asked.given)
+    log_probs = found.log_probs(x, found.model.generator(asked.seed), k)
+    score = float(found.log_prob(x, k, found.model.generator(derived_seed(asked.seed, "bound")))[0])
+    data = {
+        "categories": list(found.label.categories),
+        "probabilities": probabilities(log_probs),
+        "log_prob": score,
+        "picture": picture_of(x),
+        "truth": truth,
+    }
+    if usual_known(found, k) is None:
+        yield Frame("classes", {**data, "percentile": math.nan, "threshold": math.nan})
+    usual = yield from usual_scores(bench, found, k)
+    percentile = float((usual < score).mean())
+    yield Frame("classes", {**data, "percentile": percentile, "threshold": threshold_of(usual)})
+
+
+# -- how probable pictures usually are -----------------------------------------------------------------------------
+
+
+def threshold_of(usual: Floats) -> float:
+    """The bound below which 5 % of the validation pictures lie, nats."""
+    return float(np.quantile(usual, REJECTED))
+
+
+def usual_known(found: Contest, k: int) -> Floats | None:
+    """The bounds of the validation pictures if they were worked out before."""
+    return cast("Floats | None", found.model.note(("usual scores", k)))
+
+
+def usual_scores(bench: Workbench, found: Contest, k: int) -> Generator[Progress, None, Floats]:
+    """The bounds of the validation pictures [N] nats, worked out once; Progress on the way."""
+    known = usual_known(found, k)
+    if known is not None:
+        return known
+    part = (yield from bench.dataset(found.model.card.data)).split("valid")
+    x = pictures_at(part, found.model, torch.arange(min(VALID_COUNT, len(part))))
+    # Kept while it grows: a question that is replaced by a newer one half way leaves what it has done to that one.
+    parts: list[Floats] = found.model.noted(("scoring", k), list)
+    for block in scoring(found, x, k, 0, parts):
+        yield Progress(block, len(x), "Scoring the validation pictures")
+    usual = np.concatenate(parts)
+    found.model.write(("usual scores", k), usual)
+    return usual
+
+
+def scoring(found: Contest, x: Tensor, k: int, seed: int, parts: list[Floats]) -> Iterator[int]:
+    """Append the bounds of pictures [N, *S] to `parts`, block by block; yields how many are done.
+
+    Every block has a generator of its own, so the figures do not depend on where the work was interrupted.
+    """
+    size = found.at_once(k)
+    for number, some in enumerate(torch.split(x, size)):
+        if number < len(parts):
+            continue
+        generator = found.model.generator(derived_seed(seed, "scoring", number))
+        with torch.no_grad():
+            parts.append(as_floats(found.log_prob(some, k, generator)))
+        yield min(len(x), (number + 1) * size)
+
+
+# -- figures -------------------------------------------------------------------------------------------------------
+
+
+@answers(EvaluateClassifier)
+def evaluate_classifier(bench: Workbench, asked: EvaluateClassifier) -> Iterator[Update]:
+    """The share of a split that each classifier of the model gets right, with its binomial standard error."""
+    found = contest(bench.model(asked.model))
+    k = check_samples(asked.samples)
+    part = (yield from bench.dataset(found.model.card.data)).split(asked.split)
+    rows = torch.arange(min(asked.count or len(part), len(part)))
+    rows = rows[truths_of(part, found.label, rows) >= 0]
+    if not len(rows):
+        raise Problem(f"No example of the split {asked.split} has a known class.", "Choose other data.")
+    right: dict[str, int] = {}
+    for number, some in enumerate(torch.split(rows, found.at_once(k))):
+        generator = found.model.generator(derived_seed(asked.seed, "classifying", number))
+        truth = truths_of(part, found.label, some).to(found.model.device)
+        x = pictures_at(part, found.model, some)
+        for name, values in found.model.module.class_log_probs(x, generator, k).items():
+            right[name] = right.get(name, 0) + int((values.argmax(1) == truth).sum())
+        yield Progress(int(some[-1]) + 1, int(rows[-1]) + 1, "Classifying")
+    yield Result({name: accuracy(count, len(rows), name, k, asked.split) for name, count in right.items()})
+
+
+def pictures_at(part: Part, model: LoadedModel, rows: Tensor) -> Tensor:
+    """Pictures of a part [n, *S] where the model is; those that are not there are blank."""
+    return part.views(rows)[model.modality.name].nan_to_num(0.0).to(model.device)
+
+
+def accuracy(right: int, count: int, name: str, k: int, split: str) -> Metric:
+    """A share with its binomial standard error."""
+    share = right / count
+    error = math.sqrt(share * (1.0 - share) / count)
+    estimator = f"{name}, K={k}" if name != JUDGE else name
+    return Metric(share, "", estimator, error, split, lower_is_better=False)
