@@ -19,6 +19,8 @@ Function = Callable[["Workbench", Any], Iterator[Update]]
 THEMES = (
     "attacks",
     "classifying",
+    "crossing",
+    "crossing_experts",
     "exports",
     "figures",
     "latents",
