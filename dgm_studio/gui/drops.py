@@ -22,9 +22,11 @@ WEIGHTS = (".safetensors",)
 FOREIGN = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".onnx", ".h5")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ARRAYS = (".npz", ".npy")
+TABLES = (".csv",)
 LOOKED_AT = 500  # entries of a folder
 EXPORTS = (".png", ".gif", ".webp", ".mp4", ".npz", ".svg")
-FILTER = f"Everything that opens (*{' *'.join(dict.fromkeys((*WEIGHTS, *EXPORTS, *PICTURES, *ARRAYS)))});;All files (*)"
+OPENED = dict.fromkeys((*WEIGHTS, *EXPORTS, *PICTURES, *ARRAYS, *TABLES))
+FILTER = f"Everything that opens (*{' *'.join(OPENED)});;All files (*)"
 
 
 class Kind(StrEnum):
@@ -60,7 +62,7 @@ def kind_of(path: Path) -> Kind:
         return Kind.FOREIGN
     if ending in EXPORTS and recipe_in(path) is not None:
         return Kind.RECIPE
-    if ending in ARRAYS:
+    if ending in (*ARRAYS, *TABLES):
         return Kind.DATA
     return Kind.PICTURE if ending in PICTURES else Kind.UNKNOWN
 
@@ -128,7 +130,8 @@ def _open(window: StudioWindow, path: Path) -> None:
     elif kind is Kind.RECIPE:
         _restore(window, path)
     elif kind is Kind.DATA:
-        where = f"folder:{path.absolute()}" if path.is_dir() else f"file:{path.absolute()}"
+        kind = "folder" if path.is_dir() else "table" if path.suffix.lower() in TABLES else "file"
+        where = f"{kind}:{path.absolute()}"
         window.say(f"{path.name} can be trained on.", "New run with it", partial(window.new_run, data=where))
     elif kind is Kind.PICTURE:
         _encode(window, path)

@@ -36,8 +36,11 @@ from dgm_studio.gui.widgets.progressline import ProgressLine
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
 
-FOLDER, FILE = "choose folder", "choose file"
+FOLDER, FILE, TABLE = "choose folder", "choose file", "choose table"
 ARRAY_FILES = "Arrays (*.npz *.npy)"
+FIRST_SYSTEM = "vae"  # the plainest
+TABLE_FILES = "Tables (*.csv)"
+KEPT = "~"  # between the name of data and what is kept of them
 POLL_MS = 150
 MOST_REPORTED = 4  # lines on what was skipped of one's own files
 FIRST_DATA = "mnist5k"  # real pictures that train in minutes
@@ -148,6 +151,9 @@ class NewRun(QDialog):
         self._data_words = label("", "secondary", self, wrap=True)
         self._report = label("", "live", self, wrap=True)
         self._report.hide()
+        self._kept = QLineEdit(self)
+        self._kept.setAccessibleName("Kept for training")
+        self._kept.hide()
         self._line = ProgressLine("Reading the data", self)
         self._line.hide()
         self._name = QLineEdit(self)
@@ -184,6 +190,7 @@ class NewRun(QDialog):
         )
         self._system.currentIndexChanged.connect(self._system_chosen)
         self._source.activated.connect(self._data_chosen)
+        self._kept.editingFinished.connect(self._kept_changed)
         self._start.clicked.connect(self._go)
         cancel.clicked.connect(self.reject)
 
@@ -200,6 +207,7 @@ class NewRun(QDialog):
         grid.addWidget(self._system_words, 2, 0, Qt.AlignmentFlag.AlignTop)
         beneath = QVBoxLayout()
         beneath.addWidget(self._data_words)
+        beneath.addWidget(self._kept)
         beneath.addWidget(self._report)
         beneath.addStretch()
         grid.addLayout(beneath, 2, 1)
@@ -218,11 +226,19 @@ class NewRun(QDialog):
         self._system.blockSignals(True)
         for name, card in self._systems.items():
             self._system.addItem(card.title, name)
-        self._system.setCurrentIndex(max(0, self._system.findData(self._wanted.get("system", ""))))
+        self._system.setCurrentIndex(max(0, self._system.findData(self._first_system())))
         self._system.blockSignals(False)
         self._name.setText(str(self._wanted.get("name", "")))
         self._seed.setValue(int(self._wanted.get("seed", 0) or 0))
         self._system_chosen()
+
+    def _first_system(self) -> str:
+        """The one that is asked for, else one that can take the data, of one modality or of several."""
+        if self._wanted.get("system"):
+            return str(self._wanted["system"])
+        several = str(self._wanted.get("data", "")).startswith("table:")
+        takes_all = (name for name, card in self._systems.items() if card.least > 1 and not card.requires)
+        return next(takes_all, FIRST_SYSTEM) if several else FIRST_SYSTEM
 
     def _system_chosen(self) -> None:
         card = self._systems.get(str(self._system.currentData()))
@@ -236,6 +252,10 @@ class NewRun(QDialog):
 
     def _list_data(self, card: SystemCard) -> None:
         wanted = str(self._source.currentData() or self._wanted.get("data", ""))
+        base, mark, kept = wanted.rpartition(KEPT)
+        if mark and base in self._data:
+            wanted = base
+            self._kept.setText(kept)
         self._source.clear()
         for name, data in self._data.items():
             if card.chosen(data.modalities):
@@ -243,7 +263,9 @@ class NewRun(QDialog):
         if "image" in card.modality_kinds:
             self._source.addItem("A folder of pictures …", FOLDER)
         self._source.addItem("An npz or npy file …", FILE)
-        if wanted.startswith(("folder:", "file:")) and wanted not in self._data:
+        if card.least > 1 or card.requires:
+            self._source.addItem("A table with pictures (CSV) …", TABLE)
+        if wanted.startswith(("folder:", "file:", "table:")) and wanted not in self._data:
             self._read(wanted)
         place = self._source.findData(wanted)
         self._source.setCurrentIndex(place if place >= 0 else max(0, self._source.findData(FIRST_DATA)))
@@ -274,6 +296,8 @@ class NewRun(QDialog):
             choosing.open_folder(self, "A folder of pictures", self._take_folder, self._take_none)
         elif chosen == FILE:
             choosing.open_file(self, "Arrays", ARRAY_FILES, self._take_file, self._take_none)
+        elif chosen == TABLE:
+            choosing.open_file(self, "A table with pictures", TABLE_FILES, self._take_table, self._take_none)
         else:
             self._show_data()
 
@@ -282,6 +306,9 @@ class NewRun(QDialog):
 
     def _take_file(self, path: str) -> None:
         self._take(f"file:{path}")
+
+    def _take_table(self, path: str) -> None:
+        self._take(f"table:{path}")
 
     def _take_none(self) -> None:
         self._take("")
@@ -300,14 +327,43 @@ class NewRun(QDialog):
         self._data_words.setText("Reading …")
         self._asker(name, OpenData(name, count=1))
 
+    def _data_name(self) -> str:
+        """The data that are chosen, with what is kept of them."""
+        base, kept = str(self._source.currentData()), self._kept.text().strip()
+        return f"{base}{KEPT}{kept}" if kept and not self._kept.isHidden() else base
+
+    def _kept_changed(self) -> None:
+        name = self._data_name()
+        if name not in self._data:
+            self._data_words.setText("Reading …")
+            self._start.setEnabled(False)
+            self._asker(name, OpenData(name, count=1))
+        else:
+            self._show_data()
+
+    def _offer_kept(self) -> None:
+        """Several modalities may be incomplete: how much is kept of each can be said."""
+        system = self._systems.get(str(self._system.currentData()))
+        base = self._data.get(str(self._source.currentData()))
+        several = system.chosen(base.modalities) if system is not None and base is not None else ()
+        self._kept.setVisible(len(several) > 1)
+        if len(several) > 1:
+            label_of = next((m.name for m in several if m.kind == "label"), several[-1].name)
+            self._kept.setPlaceholderText(f"All is kept for training; or for example {label_of}=10 or {label_of}=20%")
+            self._kept.setToolTip(
+                "What is kept of a modality for training: a number (of each class, for a label) or a share. The rest"
+                f" is missing.\nModalities: {', '.join(m.name for m in several)}; several with commas between them."
+            )
+
     def _show_data(self) -> None:
-        data = self._data.get(str(self._source.currentData()))
+        self._offer_kept()
+        data = self._data.get(self._data_name())
         if data is not None:
             names = {"train": "train", "valid": "validation", "test": "test"}
             parts = [f"{count:,} {names.get(split, split)}" for split, count in data.counts.items()]
             self._data_words.setText(" ".join(part for part in (data.summary, " · ".join(parts)) if part))
             self._data_words.setToolTip("\n".join(part for part in (data.changes, data.credit, data.licence) if part))
-        report = self._reports.get(str(self._source.currentData()), ())
+        report = self._reports.get(self._data_name(), ())
         more = f"\n… and {len(report) - MOST_REPORTED} more" if len(report) > MOST_REPORTED else ""
         self._report.setText("\n".join(report[:MOST_REPORTED]) + more)
         self._report.setVisible(bool(report))
@@ -317,7 +373,7 @@ class NewRun(QDialog):
         """Say what is refused, and how long it would take."""
         forms = [form for form in (self._model, self._training) if form is not None]
         refused = {name: why for form in forms for name, why in form.refusals().items()}
-        known = str(self._source.currentData()) in self._data
+        known = self._data_name() in self._data
         self._refuse(next(iter(refused.values()), ""))
         self._start.setEnabled(bool(self._systems) and known and not refused)
         self._time.setText("" if refused else self._time_words())
@@ -350,7 +406,7 @@ class NewRun(QDialog):
             self._refuse(str(error))
             return
         name = self._name.text().strip() or self._name.placeholderText()
-        data = str(self._source.currentData())
+        data = self._data_name()
         request = Train(
             run=str(runs.new_run_folder(name)),
             system=system.name,
