@@ -65,6 +65,7 @@ def log_likelihoods(model: SharedLatent, scored: Views, z: Float[Tensor, "*k n z
     return {
         name: found[name].log_prob(x.expand(repeats, *x.shape).flatten(0, 1)).view(z.shape[:-1])
         for name, x in scored.items()
+        if name in found
     }
 
 
@@ -182,8 +183,8 @@ def stratified_log_weights(
     given: Names = (),
     scored: Names = (),
     fusing: Fusing | None = None,
-) -> tuple[Joint, Float[Tensor, "c k n"]]:
-    """All log w one by one, by component, without the components' own weights; and the posterior they belong to."""
+) -> tuple[Joint, Tensor]:
+    """All log w one by one, [C, K, N], without the components' own weights; and the posterior they belong to."""
     q, prior = model.infer(chosen(views, given), fusing), model.latent_prior()
     target = chosen(views, scored or given)
     sizes = bounds.chunks(k, len(q.log_weights) * len(q.components))

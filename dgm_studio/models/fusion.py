@@ -168,10 +168,8 @@ def mixture_of_products(
         Problem: There are too many modalities for all of their subsets.
     """
     if len(experts) > MOST_IN_POWER_SET:
-        raise Problem(
-            f"A mixture of products of {len(experts)} modalities has {2 ** len(experts) - 1} components.",
-            f"Take at most {MOST_IN_POWER_SET} modalities, or a product of experts.",
-        )
+        why = rules("gaussian", "mopoe", len(experts))["mopoe"]
+        raise Problem(why, f"Take at most {MOST_IN_POWER_SET} modalities, or a product of experts.")
     gone = {name: missing(e) for name, e in experts.items()}
     names = subsets(tuple(experts))
     lacking = torch.stack([torch.stack([gone[n] for n in subset]).any(0) for subset in names], 1)
@@ -216,9 +214,10 @@ def fuse(
     """
     asked = fusing or Fusing()
     rule, prior, factors = asked.rule or trained_rule, prior and asked.prior_expert, asked.precision
-    why = rules(kind, trained_rule).get(rule, f"There is no rule of fusion called {rule}.")
+    known = rules(kind, trained_rule, len(experts))
+    why = known.get(rule, f"There is no rule of fusion called {rule}.")
     if why:
-        raise Problem(why, f"Choose {' or '.join(r for r, w in rules(kind, trained_rule).items() if not w)}.")
+        raise Problem(why, f"Choose {' or '.join(r for r, w in known.items() if not w)}.")
     if rule == "poe":
         return one(product(experts, factors, prior), tuple(experts))
     if rule == "mopoe":
@@ -230,12 +229,13 @@ def fuse(
     return mixture(alone, factors, empty)
 
 
-def rules(kind: str, trained: str) -> dict[str, str]:
+def rules(kind: str, trained: str, count: int = 2) -> dict[str, str]:
     """Every rule of fusion: "" where encoders can be combined by it, else in a sentence why not.
 
     Args:
         kind: "gaussian" or "laplace": what the encoders give.
         trained: The rule they were trained with.
+        count: How many modalities there are.
     """
     if kind == "laplace":
         why = (
@@ -248,7 +248,8 @@ def rules(kind: str, trained: str) -> dict[str, str]:
             "a product would count the prior once for every modality."
         )
         return {"poe": why, "moe": "", "mopoe": why}
-    return dict.fromkeys(RULES, "")
+    many = f"{count} modalities have {2**count - 1} subsets, too many to take the product of each."
+    return {"poe": "", "moe": "", "mopoe": many if count > MOST_IN_POWER_SET else ""}
 
 
 def _standing_in(posterior: Posterior, gone: Tensor, empty: Posterior | None) -> Posterior:

@@ -99,6 +99,14 @@ def without(modality: Modality, values: Tensor, gone: Bool[Tensor, " n"]) -> Ten
     return values.masked_fill(gone.view(-1, *[1] * (values.ndim - 1)), mark)
 
 
+def bits(modality: Modality, values: Tensor, generator: torch.Generator) -> Tensor:
+    """Grey pictures as fresh bits (Salakhutdinov and Murray 2008), missing pixels as they are; else unchanged."""
+    if modality.kind != "image" or modality.shape[0] != 1:
+        return values
+    drawn = torch.bernoulli(filled(modality, values), generator=generator)
+    return torch.where(known(modality, values), drawn, values)
+
+
 def standard(modality: Modality, like: Tensor) -> tuple[Tensor, Tensor]:
     """Centre and spread of numbers, [D] each; 0 and 1 where the card does not say."""
     size = math.prod(modality.shape)
