@@ -37,7 +37,9 @@ SMALLEST_PICTURE = 2
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
+    """A picture that can be opened."""
+
     path: str
     name: str  # relative to the folder
     size: tuple[int, int]
@@ -66,12 +68,12 @@ def open_folder(path: str, size: int | None = None) -> Generator[Step, None, Dat
     if not folder.is_dir():
         raise Problem(f"There is no folder {folder}.", "Choose a folder that holds pictures.")
     report = Report()
-    found = yield from _survey(folder, (yield from _walk(folder, report)), report)
-    side = size or _common_side(found)
+    found = yield from survey(folder, (yield from _walk(folder, report)), report)
+    side = size or common_side(found)
     title = f"Pictures in {folder.name or folder}"
     require_memory(len(found), 3, side, title)
-    pixels, read = yield from _read(found, side, report)
-    _note_sizes([found[i] for i in read], side, report)
+    pixels, read = yield from read_pictures(found, side, report)
+    note_sizes([found[i] for i in read], side, report)
     labels = _folders([found[i].name for i in read], report)
     factors = {} if labels is None else {"folder": labels}
     items = Items(
@@ -107,7 +109,7 @@ def _walk(folder: Path, report: Report) -> Generator[Step, None, list[str]]:
     return sorted(paths)
 
 
-def _survey(folder: Path, paths: list[str], report: Report) -> Generator[Step, None, list[_Found]]:
+def survey(folder: Path, paths: list[str], report: Report) -> Generator[Step, None, list[Found]]:
     """Opens and verifies each file without decoding it."""
     found = []
     for i, path in enumerate(paths):
@@ -124,7 +126,7 @@ def _survey(folder: Path, paths: list[str], report: Report) -> Generator[Step, N
         if reason:
             report.skip(name, reason)
         else:
-            found.append(_Found(path, name, size))
+            found.append(Found(path, name, size))
     return found
 
 
@@ -151,7 +153,8 @@ def _opened(path: str) -> Image.Image:
     return Image.open(path, formats=FORMATS)
 
 
-def _common_side(found: list[_Found]) -> int:
+def common_side(found: list[Found]) -> int:
+    """The shorter side of the most common size, at most 64, in steps of four."""
     if not found:
         return LARGEST_SIDE
     # of equally common sizes the larger, so that the choice does not hang on the order of files
@@ -160,7 +163,9 @@ def _common_side(found: list[_Found]) -> int:
     return max(8, side - side % 4)
 
 
-def _read(found: list[_Found], side: int, report: Report) -> Generator[Step, None, tuple[NDArray[np.uint8], list[int]]]:
+def read_pictures(
+    found: list[Found], side: int, report: Report
+) -> Generator[Step, None, tuple[NDArray[np.uint8], list[int]]]:
     """Pixels uint8 [N, C, side, side] of what could be decoded, and which those are."""
     pixels = np.empty((len(found), 3, side, side), np.uint8)
     read: list[int] = []
@@ -206,7 +211,8 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _note_sizes(read: list[_Found], side: int, report: Report) -> None:
+def note_sizes(read: list[Found], side: int, report: Report) -> None:
+    """Says how many pictures were cropped and resized."""
     cropped = sum(one.size[0] != one.size[1] for one in read)
     resized = sum(min(one.size) != side for one in read)
     if cropped:

@@ -1,8 +1,9 @@
 """Every data set by name. Reading cards needs no torch; loading does, and can be drained step by step.
 
-Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path" or "file:/path.npz". A name of the
-user's own may end in "@48" to ask for pictures of 48 x 48; loading writes the size that was chosen back into the card's
-name, so that a run that is resumed asks for the same. Any name may end in "~digit=10": see `kept`.
+Names: a set in the box ("mnist5k"), a toy in the plane ("moons"), "folder:/path", "file:/path.npz" or
+"table:/path.csv". A name of the user's own may end in "@48" to ask for pictures of 48 x 48; loading writes the size
+that was chosen back into the card's name, so that a run that is resumed asks for the same. Any name may end in
+"~digit=10": see `kept`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def card(name: str) -> DataCard:
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(known)}, folder:PATH or file:PATH."
+    hint = (
+        f"Did you mean {near[0]}?"
+        if near
+        else f"Choose one of {', '.join(known)}, folder:PATH, file:PATH or table:PATH."
+    )
     raise Problem(f"There is no data set called {name!r}.", hint)
 
 
@@ -75,6 +80,11 @@ def loading(name: str) -> Loading:
 
         path, size = _with_size(name.removeprefix("file:"))
         return (yield from open_file(path, size))
+    if name.startswith("table:"):
+        from dgm_studio.data.table import open_table
+
+        path, size = _with_size(name.removeprefix("table:"))
+        return (yield from open_table(path, size))
     described = card(name)
     yield 0, 1, f"Reading {described.title}"
     if described.modalities[0].kind == "points":

@@ -84,6 +84,46 @@ def by_content(digests: Sequence[bytes]) -> dict[str, Indices]:
     return {name: np.flatnonzero(member == i) for i, name in enumerate(SPLITS)}
 
 
+def in_clusters(clusters: Indices, keys: Sequence[bytes], strata: NDArray[np.integer], seed: str) -> dict[str, Indices]:
+    """A cut in which rows of one cluster (a patient's, a picture's copies) stay together.
+
+    Clusters are ordered by SHA-256 of the seed and their key, so that the order of the rows does not matter, and each
+    stratum is spread evenly over that order. The order is cut by `SHARES` of the rows; a cluster lies where its middle
+    does. Clusters of more than a fortieth of all rows come first: they are trained on.
+
+    Args:
+        clusters: Of each row, 0 to K - 1, [N].
+        keys: Of each cluster, [K].
+        strata: Of each cluster, [K]; equal everywhere when nothing is held in proportion.
+        seed: Any words.
+
+    Raises:
+        ValueError: Fewer clusters than parts.
+    """
+    if len(keys) < len(SPLITS):
+        raise ValueError(f"{len(keys)} clusters cannot fill {len(SPLITS)} parts")
+    hashes = [hashlib.sha256(seed.encode() + b" " + key).digest()[:8] for key in keys]
+    draws = np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
+    sizes = np.bincount(clusters, minlength=len(keys))
+    place = np.empty(len(keys))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        members = members[np.argsort(draws[members], kind="stable")]
+        shift = float(int(draws[members[0]]) % 997) / 997.0
+        place[members] = (np.arange(len(members)) + shift) / len(members)
+    large = sizes > max(2, len(clusters) / 40)
+    place[large] = -sizes[large]
+    order = np.lexsort((draws, place))
+    middle = (np.cumsum(sizes[order]) - sizes[order] / 2) / len(clusters)
+    part = np.searchsorted(np.cumsum(SHARES)[:-1], middle, side="right")
+    part[-1] = 2
+    if not (part == 1).any():
+        part[-2] = 1
+    of_cluster = np.empty(len(keys), np.int64)
+    of_cluster[order] = part
+    return {name: np.flatnonzero(of_cluster[clusters] == i) for i, name in enumerate(SPLITS)}
+
+
 def hashed_order(names: NDArray[np.integer], seed: str) -> Indices:
     """A shuffle that is the same on every machine and in every version of numpy: by SHA-256 of the seed and the name.
 

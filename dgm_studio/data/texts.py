@@ -25,9 +25,13 @@ def words(text: str) -> list[str]:
 
 def vocabulary(texts: Iterable[str], largest: int = 2000) -> tuple[str, ...]:
     """The empty token, the unknown one and the most frequent words, commonest first."""
-    counts = Counter(word for text in texts for word in words(text))
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    return (END, UNKNOWN, *ranked[: largest - 2])
+    return ranked(Counter(word for text in texts for word in words(text)), largest)
+
+
+def ranked(counts: Counter[str], largest: int = 2000) -> tuple[str, ...]:
+    """The vocabulary of words that were counted already."""
+    common = sorted(counts, key=lambda word: (-counts[word], word))
+    return (END, UNKNOWN, *common[: largest - 2])
 
 
 def tokens(texts: Sequence[str], categories: Sequence[str], length: int) -> Int64[Tensor, "n length"]:
