@@ -77,10 +77,12 @@ def cube(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     >>> bool((torch.tensor([0.05, 0.3]) - low).double().max() <= 0.1)
     True
     """
-    low, high = x - epsilon, x + epsilon
-    low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
-    high = torch.where(high.double() - x.double() > epsilon, torch.nextafter(high, x), high)
-    return low.clamp(min=0.0), high.clamp(max=1.0)
+    wide = x.detach().cpu().double()
+    low, high = ((wide + change).to(x.dtype) for change in (-epsilon, epsilon))
+    for _ in range(2):  # rounding to the nearest, and that of the sum itself
+        low = torch.where(wide - low.double() > epsilon, torch.nextafter(low, low.new_ones(())), low)
+        high = torch.where(high.double() - wide > epsilon, torch.nextafter(high, high.new_zeros(())), high)
+    return low.clamp(min=0.0).to(x.device), high.clamp(max=1.0).to(x.device)
 
 
 def pgd(
@@ -282,7 +284,7 @@ class _Shown:
     def take(self, name: str, state: Attack) -> None:
         """The newest state of one attack."""
         log_probs = self._predicted(state.x)
-        difference = (state.x - self.original)[0]
+        difference = state.x[0].cpu().double() - self.original[0].cpu().double()
         shown = difference[0] if len(difference) == 1 else difference.permute(1, 2, 0)
         new: dict[str, Any] = {
             "adversarial": picture_of(state.x),
@@ -290,7 +292,7 @@ class _Shown:
             "after": as_floats(log_probs[name][0].exp()),
             "log_prob": self._score(state.x),
             "loss": as_floats(cross_entropy(state.loss[1:, 0])),
-            "norm": float(difference.double().abs().max()),
+            "norm": float(difference.abs().max()),
         }
         other = other_than(name, log_probs)
         if other:
@@ -326,6 +328,7 @@ def attack_picture(bench: Workbench, asked: AttackPicture) -> Iterator[Update]:
     found = contest(bench.model(asked.model))
     plan = Plan(asked.epsilon, asked.method, asked.steps, asked.restarts, asked.draws, asked.samples, asked.seed)
     x, truth = yield from picture_given(bench, found, asked.given)
+    x = x.nan_to_num(0.0)  # erased pixels are paper here, which an attack may ink
     usual = usual_known(found, PREDICTED)
     shown = _Shown(found, x, asked.seed)
     shown.begin(math.nan if usual is None else threshold_of(usual), plan.length)
@@ -360,7 +363,7 @@ def score_attacks(bench: Workbench, asked: ScoreAttacks) -> Iterator[Update]:
     tally: dict[str, list[list[_Outcome]]] = {}
     blocks = torch.split(rows, BLOCK)
     for number, block in enumerate(blocks):
-        x = pictures_at(part, found.model, block)
+        x = pictures_at(part, found.model, block).nan_to_num(0.0)
         truth = truths_of(part, found.label, block).to(x.device)
         share = 0.0
         for done in _one_block(found, x, truth, plans, number, threshold, tally):

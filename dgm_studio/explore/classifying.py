@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from dgm_studio.core.cards import Capability, Metric, Modality
-from dgm_studio.core.requests import ClassifyDatum, EvaluateClassifier, Given
+from dgm_studio.core.requests import ClassifyDatum, DrawClassGrid, EvaluateClassifier, Given
 from dgm_studio.core.updates import Frame, Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.crossing_values import tensor_of
 from dgm_studio.explore.loaded import SLICE_PIXELS, Floats, LoadedModel, as_bytes, as_floats
 from dgm_studio.explore.samples import rows_of
+from dgm_studio.models.capabilities import Posterior
 from dgm_studio.models.judge import Judge, judge_for
 from dgm_studio.training.order import derived_seed
 
@@ -31,6 +32,11 @@ REJECTED = 0.05  # share of the validation pictures that the threshold turns awa
 VALID_COUNT = 500  # validation pictures that say what bounds are usual
 LARGEST_PASS = 256  # pictures decoded between two yields
 MOST_SAMPLES = 1000
+MOST_ROWS = 100
+STYLE_SAMPLES = 10  # K of the guess at the class of a picture whose style is wanted
+SHARED = (
+    "This model has one z for style and class: a style is where z lies within q(z | class), in standard deviations."
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,9 @@ class Contest:
         return cast(Tensor, self.model.module.class_log_probs(x, generator, samples)[name])
 
     def judged(self, x: Tensor) -> Tensor:
-        """log p(y | x) by the judge, [N, C]. Differentiable in x."""
+        """log p(y | x) by the judge, [N, C]; it takes erased pixels for paper. Differentiable in x."""
         assert self.judge is not None
-        return self.judge.logits(x)[factor_of(self.label)].log_softmax(1)
+        return self.judge.logits(x.nan_to_num(0.0))[factor_of(self.label)].log_softmax(1)
 
     def log_prob(self, x: Tensor, k: int, generator: torch.Generator) -> Tensor:
         """The bound on log p(x) with k samples, [N] nats."""
@@ -114,6 +120,9 @@ def label_of(model: LoadedModel) -> Modality:
     Raises:
         Problem: The model has none.
     """
+    own = getattr(model.module, "label", None)
+    if isinstance(own, Modality):
+        return own
     for kind in ("label", "categorical"):
         found = next((m for m in model.card.modalities if m.kind == kind and m.categories), None)
         if found is not None:
@@ -147,7 +156,7 @@ def check_samples(samples: int) -> int:
 
 
 def picture_given(bench: Workbench, found: Contest, given: Given) -> Generator[Progress, None, tuple[Tensor, int]]:
-    """The picture of a datum [1, *S], erased pixels blank, and its class or -1.
+    """The picture of a datum [1, *S], NaN where it is erased, and its class or -1.
 
     A picture of the user's own has the class that came with it, if one did.
 
@@ -160,7 +169,7 @@ def picture_given(bench: Workbench, found: Contest, given: Given) -> Generator[P
     own = {m.name: tensor_of(m, given.values[m.name]) for m in (image, label) if given.values.get(m.name) is not None}
     truth = int(own.get(label.name, torch.tensor(-1)))
     if image.name in own:
-        return own[image.name].nan_to_num(0.0).to(found.model.device), truth
+        return own[image.name].to(found.model.device), truth
     part = (yield from bench.dataset(found.model.card.data)).split(given.split)
     row = rows_of(part, given.index, 1, given.split)
     return pictures_at(part, found.model, row), truth if label.name in own else int(truths_of(part, label, row))
@@ -194,7 +203,8 @@ def classify_datum(bench: Workbench, asked: ClassifyDatum) -> Iterator[Update]:
     if usual_known(found, k) is None:
         yield Frame("classes", {**data, "percentile": math.nan, "threshold": math.nan})
     usual = yield from usual_scores(bench, found, k)
-    percentile = float((usual < score).mean())
+    # Of fewer pixels log p is higher, and says nothing beside that of whole pictures.
+    percentile = float((usual < score).mean()) if bool(torch.isfinite(x).all()) else math.nan
     yield Frame("classes", {**data, "percentile": percentile, "threshold": threshold_of(usual)})
 
 
@@ -242,6 +252,83 @@ def scoring(found: Contest, x: Tensor, k: int, seed: int, parts: list[Floats]) -
         yield min(len(x), (number + 1) * size)
 
 
+# -- styles by classes ---------------------------------------------------------------------------------------------
+
+
+@answers(DrawClassGrid)
+def draw_class_grid(bench: Workbench, asked: DrawClassGrid) -> Iterator[Update]:
+    """Every style with every class."""
+    found = contest(bench.model(asked.model))
+    if not 1 <= asked.rows <= MOST_ROWS:
+        raise Problem(f"A grid of {asked.rows} styles cannot be drawn.", f"Ask for 1 to {MOST_ROWS}.")
+    styles = Styles(found)
+    z = found.model.module.sample_latent(asked.rows, found.model.generator(asked.seed))
+    if asked.own:
+        x, truth = yield from picture_given(bench, found, asked.given)
+        if truth < 0:
+            (log_probs, *_) = found.log_probs(x, found.model.generator(asked.seed), STYLE_SAMPLES).values()
+            truth = int(log_probs[0].argmax())
+        z = torch.cat([styles.of(x, truth), z[1:]])
+    pictures = []
+    for some in torch.split(z, found.at_once(1)):
+        pictures.append(as_bytes(styles.decoded(some)))
+        yield Progress(sum(map(len, pictures)), len(z) * found.classes, "Decoding")
+    grid = np.concatenate(pictures)
+    data = {"pictures": grid.reshape(len(z), found.classes, *grid.shape[1:]), "z": as_floats(z)}
+    yield Frame("class grid", {**data, "categories": list(found.label.categories), "how": styles.how})
+
+
+class Styles:
+    """What is left of a picture without its class, and pictures of a style and a class.
+
+    A model that is conditioned on the class, p(x | y, z), says so itself. One that infers a shared z from a label does
+    not tell the two apart: there a style is how many standard deviations z lies from the mean of q(z | y), dimension by
+    dimension, and is carried to the posterior of another class.
+
+    Args:
+        found: The model and its label.
+
+    Raises:
+        Problem: The model can do neither.
+    """
+
+    def __init__(self, found: Contest) -> None:
+        self.found, self.module = found, found.model.module
+        self.conditional = hasattr(self.module, "decode_class")
+        self.how = "" if self.conditional else SHARED
+        if not self.conditional and Capability.CROSSES not in found.model.card.capabilities:
+            raise Problem(f"{found.model.card.title} does not tell style and class apart.", "Choose another model.")
+
+    def of(self, x: Tensor, y: int) -> Tensor:
+        """The style of a picture [1, *S] of class y, [1, Z]."""
+        if self.conditional:
+            return cast(Tensor, self.module.encode_class(x, torch.tensor([y], device=x.device)).mean)
+        q = self._of_classes()
+        mean = self.module.infer({self._picture: x}).mean
+        return cast(Tensor, (mean - q.mean[y]) / q.std[y])
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """Pictures of styles [N, Z], every one in every class: [N C, *S]."""
+        classes = torch.arange(self.found.classes, device=z.device).repeat(len(z))
+        each = z.repeat_interleave(self.found.classes, 0)
+        if self.conditional:
+            return cast(Tensor, self.module.decode_class(each, classes).mean)
+        q = self._of_classes()
+        return cast(Tensor, self.module.generate(q.mean[classes] + q.std[classes] * each)[self._picture].mean)
+
+    @property
+    def _picture(self) -> str:
+        return self.found.model.modality.name
+
+    def _of_classes(self) -> Posterior:
+        """q(z | y) of every class, [C, Z]."""
+        classes = torch.arange(self.found.classes, device=self.found.model.device)
+        parts = self.module.infer({self.found.label.name: classes}).components
+        if len(parts) != 1:
+            raise Problem("A mixture of posteriors has no one style.", "Choose a model with a product of experts.")
+        return cast(Posterior, parts[0])
+
+
 # -- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -267,8 +354,8 @@ def evaluate_classifier(bench: Workbench, asked: EvaluateClassifier) -> Iterator
 
 
 def pictures_at(part: Part, model: LoadedModel, rows: Tensor) -> Tensor:
-    """Pictures of a part [n, *S] where the model is; those that are not there are blank."""
-    return part.views(rows)[model.modality.name].nan_to_num(0.0).to(model.device)
+    """Pictures of a part [n, *S] where the model is."""
+    return part.views(rows)[model.modality.name].to(model.device)
 
 
 def accuracy(right: int, count: int, name: str, k: int, split: str) -> Metric:

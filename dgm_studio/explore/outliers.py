@@ -100,7 +100,7 @@ def score_outliers(bench: Workbench, asked: ScoreOutliers) -> Iterator[Update]:
     part = (yield from bench.dataset(card.data)).split("test")
     if asked.count < 1 or not len(part):
         raise Problem("There is nothing to score.", "Ask for at least one picture.")
-    usual = pictures_at(part, found.model, torch.arange(min(asked.count, len(part))))
+    usual = pictures_at(part, found.model, torch.arange(min(asked.count, len(part)))).nan_to_num(0.0)
     kinds = {"test": usual, **strange(usual)}
     names = others(card.data)
     total = len(kinds) + len(names) + 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dgm_studio.core.cards import Factor, ModelCard
 from dgm_studio.data import registry as data
 from dgm_studio.explore.workbench import Workbench
-from dgm_studio.models.capabilities import capabilities_of
+from dgm_studio.models.capabilities import Posterior, capabilities_of
 
 BLOBS = "blobs"
 
@@ -34,9 +34,10 @@ class Blobs(nn.Module):
         self.std = std
 
     def joint(self, x: Tensor) -> Tensor:
-        """log p(x, y) of pictures [N, 1, 8, 8]: [N, 10], nats."""
-        squares = (x[:, None] - self.means).square().flatten(2).sum(2)
-        return -0.5 * squares / self.std**2 - 64 * math.log(self.std * math.sqrt(2 * math.pi)) - math.log(10)
+        """log p(x, y) of the known pixels of pictures [N, 1, 8, 8]: [N, 10], nats."""
+        squares = (x[:, None] - self.means).square().nan_to_num(0.0).flatten(2).sum(2)
+        known = torch.isfinite(x).flatten(1).sum(1, keepdim=True)
+        return -0.5 * squares / self.std**2 - known * math.log(self.std * math.sqrt(2 * math.pi)) - math.log(10)
 
     def class_log_probs(self, x: Tensor, generator: torch.Generator, samples: int = 10) -> dict[str, Tensor]:
         return {"exact": self.joint(x).log_softmax(1)}
@@ -49,6 +50,13 @@ class Blobs(nn.Module):
 
     def decode(self, z: Tensor) -> Any:
         return self.decode_class(z, torch.zeros(len(z), dtype=torch.int64))
+
+    def sample_latent(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        return temperature * torch.randn(n, 1, generator=generator)
+
+    def encode_class(self, x: Tensor, y: Tensor) -> Posterior:
+        mean = 10.0 * (x - self.means[y]).nanmean((1, 2, 3))[:, None]
+        return Posterior(mean, torch.full_like(mean, 0.1))
 
     def decode_class(self, z: Tensor, y: Tensor) -> Any:
         return Picture(self.means[y] + 0.1 * z[:, :1, None, None])

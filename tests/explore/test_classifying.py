@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from dgm_studio.core import requests
-from dgm_studio.core.requests import ClassifyDatum, EvaluateClassifier, Given, from_json, to_json
+from dgm_studio.core.requests import ClassifyDatum, DrawClassGrid, EvaluateClassifier, Given, from_json, to_json
 from dgm_studio.core.updates import Frame, Problem
 from dgm_studio.data import registry as data
+from dgm_studio.explore.loaded import as_bytes
 from dgm_studio.explore.workbench import Workbench
 
 from .classes import BLOBS, Blobs, blob_bench
@@ -62,19 +63,46 @@ def test_the_first_answer_does_not_wait_for_the_validation_pictures() -> None:
     assert math.isfinite(last["threshold"]) and 0.0 <= last["percentile"] <= 1.0
 
 
-def test_a_drawn_picture_is_classified_and_what_is_erased_counts_as_paper(blobs: Workbench) -> None:
+def test_a_drawn_picture_is_classified(blobs: Workbench) -> None:
+    rows = data.load("digits8").split("test").picture(torch.tensor([4]))[0].astype(int).tolist()
+    shown = frame(blobs.answer(ClassifyDatum(BLOBS, Given(values={"image": rows}))), "classes")
+    assert np.array_equal(shown["picture"], rows) and shown["truth"] == -1
+    known = frame(blobs.answer(ClassifyDatum(BLOBS, Given(values={"image": rows, "digit": 3}))), "classes")
+    assert known["truth"] == 3 and np.array_equal(known["probabilities"]["exact"], shown["probabilities"]["exact"])
+
+
+def test_what_is_erased_is_integrated_out(blobs: Workbench) -> None:
     part = data.load("digits8").split("test")
     rows = part.picture(torch.tensor([4]))[0].astype(int)
-    shown = frame(blobs.answer(ClassifyDatum(BLOBS, Given(values={"image": rows.tolist()}))), "classes")
-    assert np.array_equal(shown["picture"], rows) and shown["truth"] == -1
     rows[:4] = -1
-    erased = frame(blobs.answer(ClassifyDatum(BLOBS, Given(values={"image": rows.tolist(), "digit": 3}))), "classes")
-    assert not erased["picture"][:4].any() and erased["truth"] == 3
+    erased = frame(blobs.answer(ClassifyDatum(BLOBS, Given(values={"image": rows.tolist()}))), "classes")
+    module = blobs.model(BLOBS).module
+    means = module.means.detach().double().numpy()[:, 0, 4:].reshape(10, -1)
+    squares = ((part.batch(torch.tensor([4]))[0, 0, 4:].double().numpy().ravel() - means) ** 2).sum(1)
+    wanted = np.exp(-0.5 * (squares - squares.min()) / module.std**2)
+    assert np.abs(erased["probabilities"]["exact"] - wanted / wanted.sum()).max() < 1e-6
+    assert not erased["picture"][:4].any() and math.isnan(erased["percentile"])
 
 
 def test_a_missing_picture_cannot_be_classified(blobs: Workbench) -> None:
     with pytest.raises(Problem, match="missing"):
         list(blobs.answer(ClassifyDatum(BLOBS, Given(missing=("image",)))))
+
+
+def test_a_grid_keeps_the_style_along_rows_and_the_class_along_columns(blobs: Workbench) -> None:
+    asked = DrawClassGrid(BLOBS, 4, seed=5, given=Given(9), own=True)
+    shown = frame(blobs.answer(asked), "class grid")
+    assert shown["pictures"].shape == (4, 10, 8, 8) and shown["pictures"].dtype == np.uint8
+    assert shown["z"].shape == (4, 1) and len(shown["categories"]) == 10
+    module, part = blobs.model(BLOBS).module, data.load("digits8").split("test")
+    truth = int(part.factors["digit"][9])
+    with torch.no_grad():
+        own = module.encode_class(part.batch(torch.tensor([9])), torch.tensor([truth])).mean
+        wanted = module.decode_class(torch.from_numpy(shown["z"]).repeat_interleave(10, 0), torch.arange(10).repeat(4))
+    assert shown["z"][0, 0] == pytest.approx(float(own))
+    assert np.array_equal(shown["pictures"].reshape(40, 8, 8), as_bytes(wanted.mean))
+    fresh = frame(blobs.answer(DrawClassGrid(BLOBS, 4, seed=5)), "class grid")
+    assert np.array_equal(fresh["z"][1:], shown["z"][1:]) and fresh["z"][0, 0] != shown["z"][0, 0]
 
 
 def test_accuracy_is_the_share_that_the_exact_rule_gets_right(blobs: Workbench) -> None:

@@ -13,7 +13,8 @@ from dgm_studio.core.requests.registry import request
 class ClassifyDatum:
     """Frame "classes"; twice where the validation pictures were not scored before.
 
-    Percentile and threshold are NaN in the first then. Erased pixels count as paper.
+    Percentile and threshold are NaN in the first then. Erased pixels are integrated out by the model, and paper to the
+    judge; log p(x) is then that of the pixels that are left, and the percentile NaN.
 
     data: "categories": [str], "probabilities": {name of the classifier: float32 [C]} (those of the model, and "judge":
     the small supervised network of the data set), "log_prob": log p(x) bound in nats, "percentile": share of the
@@ -36,9 +37,10 @@ class ClassifyDatum:
 @request
 @dataclass(frozen=True)
 class DrawClassGrid:
-    """Styles by classes. Frame "class grid": {"pictures" [rows, C, H, W(, 3)], "z" [rows, Z], "categories"}.
+    """Styles by classes. Frame "class grid": {"pictures" [rows, C, H, W(, 3)], "z" [rows, Z], "categories", "how"}.
 
-    The first row has the style of the given datum when `own` is set.
+    "how" is "", or a sentence that says what a style is in a model that does not tell it from the class. The first row
+    has the style of the given datum when `own` is set.
     """
 
     model: str
