@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -80,6 +80,18 @@ class Part:
             found[name][gone[indices]] = torch.nan
         return found
 
+    def seen(self) -> Part:
+        """The rows whose first modality is there: all that a model of one modality can be given."""
+        gone = self.erased.get(self.name)
+        if gone is None or not bool(gone.any()):
+            return self
+        rows = torch.nonzero(~gone).flatten()
+        tables = (self.factors, self.others, {k: v for k, v in self.erased.items() if k != self.name})
+        factors, others, erased = ({name: values[rows] for name, values in table.items()} for table in tables)
+        texts = [self.texts[i] for i in rows.tolist()] if self.texts else []
+        x, indices = self.x[rows], self.indices[rows]
+        return replace(self, x=x, indices=indices, factors=factors, texts=texts, others=others, erased=erased)
+
     def picture(self, indices: Int64[Tensor, " n"]) -> NDArray[np.uint8]:
         """Items as the window shows them.
 
@@ -116,6 +128,20 @@ class Dataset:
     def sha256(self) -> str:
         """Of the content: items, annotations and splits."""
         return self.card.sha256
+
+    def seen(self) -> Dataset:
+        """For a model of one modality: without the rows whose first modality is missing.
+
+        Raises:
+            Problem: Nothing is left of a part.
+        """
+        parts = {name: part.seen() for name, part in self.parts.items()}
+        if not all(len(part) for part in parts.values()):
+            name = self.card.modalities[0].name
+            raise Problem(
+                f"No {name} is left in a part of {self.card.title}.", "Choose a system of several modalities."
+            )
+        return replace(self, parts=parts)
 
     def split(self, name: str) -> Part:
         """The part called "train", "valid" or "test".

@@ -90,3 +90,14 @@ def test_no_label_at_all_is_a_choice_and_all_is_the_whole_set() -> None:
     assert bool((load("mnist5k~digit=0").split("train").others["digit"] == -1).all())
     whole = load("mnist5k~digit=100%").split("train")
     assert torch.equal(whole.others["digit"], whole.factors["digit"])
+
+
+def test_a_model_of_one_modality_is_given_only_the_rows_that_have_it() -> None:
+    whole = load("mnist5k~image=10")
+    train, seen = whole.split("train"), whole.seen().split("train")
+    rows = torch.nonzero(~train.erased["image"]).flatten()
+    assert len(seen) == 10 and torch.equal(seen.indices, train.indices[rows]) and torch.equal(seen.x, train.x[rows])
+    assert torch.equal(seen.others["digit"], train.others["digit"][rows]) and not seen.erased
+    assert whole.seen().split("test") is whole.split("test")
+    with pytest.raises(Problem, match="No image is left"):
+        load("mnist5k~image=0").seen()
