@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,18 +188,30 @@ def _splits(
         _note_shared(clusters, parts, group, report)
         return {name: rows[parts == name] for name in SPLITS}
     if len(keys) < len(SPLITS):
-        what = "groups" if group else "different pictures"
-        raise Problem(f"{len(keys)} {what} cannot fill train, valid and test.", "Add some.")
+        raise _too_entangled(len(keys), rows, group, pictures)
     strata = np.zeros(len(keys), np.int64)
     label = next((one for one in values.values() if one.column.kind == "label"), None)
     if group is None and label is not None:
         strata[clusters] = np.asarray(label.rows[rows], np.int64)
     found = in_clusters(clusters, keys, strata, f"table {SPLIT_SEED}")
     if group is not None:
-        report.notes.append(f"{len(keys):,} groups by {group.name}, none of them in two parts")
+        joined = len({group.cells[i] for i in rows if group.cells[i]}) > len(keys)
+        why = " (some of them joined, as they share pictures)" if joined else ""
+        report.notes.append(f"{len(keys):,} groups by {group.name}{why}, none of them in two parts")
     elif len(keys) < len(rows):
         report.notes.append(f"{len(rows) - len(keys):,} rows share a picture with others; they stand in the same part")
     return {name: rows[some] for name, some in found.items()}
+
+
+def _too_entangled(count: int, rows: Indices, group: Column | None, pictures: _Pictures) -> Problem:
+    """Why the rows cannot be cut into three parts."""
+    shown = (pictures.digests[k] for place in pictures.places.values() for k in place[rows] if k >= 0)
+    often = max(Counter(shown).values(), default=1)
+    by = f"a {group.name} or a picture" if group else "a picture"
+    return Problem(
+        f"Rows that share {by} hang together, which leaves {count} for train, valid and test.",
+        f"Empty the cells of pictures that repeat (one is in {often:,} rows), add rows, or add a column split.",
+    )
 
 
 def _require_told(told: Column, parts: NDArray[np.str_]) -> None:
