@@ -75,6 +75,11 @@ class PictureReader:
         """Probabilities [N, C] of the categories of every factor; an erased pixel is paper."""
         return {name: logits.softmax(1) for name, logits in self.judge.logits(values.nan_to_num(0.0)).items()}
 
+    def read_features(self, features: Float[Tensor, "n f"]) -> dict[str, Tensor]:
+        """The category that is seen most, by factor, from the judge's features of pictures: [N] each."""
+        parts = self.judge.heads(features).split([len(f.categories) for f in self.factors], 1)
+        return {f.name: logits.argmax(1) for f, logits in zip(self.factors, parts, strict=True)}
+
 
 @dataclass(frozen=True)
 class LabelReader:

@@ -186,7 +186,18 @@ class ScoreCross:
     modalities joined with "+"; "diversity": {the same: mean distance of two samples of a cell in the judge's features,
     over the same distance of two test examples of that class}, "criteria": a list of {"name": one of "latent
     factorisation", "joint generation", "cross generation", "synergy", "what": modality or pair, "value", "error",
-    "unit", "baseline": value of the trivial baseline, "baseline name", "definition"}, "count".
+    "unit", "baseline": value of the trivial baseline, "baseline name", "definition",
+    "difference error": standard error of value - baseline where both come from the same examples, else NaN}, "count".
+    "errors": {"ROW/COLUMN": standard error of the coherence}, "readers": {column: {"name", "accuracy"}}, "done": bool.
+
+    Args:
+        model: Model key.
+        split: Part of the data.
+        count: Examples, and draws of the prior.
+        samples: Draws an example and row.
+        seed: Of all draws.
+        fusing: How the experts are combined.
+        k: Draws of the bounds that show synergy.
     """
 
     model: str
@@ -195,6 +206,7 @@ class ScoreCross:
     samples: int = 10
     seed: int = 0
     fusing: Fusing = field(default_factory=Fusing)
+    k: int = 100
 
 
 @request
