@@ -93,7 +93,7 @@ def _kept(modality: str, amount: str) -> Kept:
     return Kept(modality, int(amount))
 
 
-def kept_card(card: DataCard, asked: tuple[Kept, ...]) -> DataCard:
+def kept_card(card: DataCard, asked: tuple[Kept, ...], seed: int = KEPT_SEED) -> DataCard:
     """The card of a set of which only so much is kept.
 
     Raises:
@@ -107,14 +107,14 @@ def kept_card(card: DataCard, asked: tuple[Kept, ...]) -> DataCard:
         raise Problem(f"Every modality of {card.name} is cut down.", "Leave at least one complete.")
     words = ", ".join(one.words(named[one.modality]) for one in asked)
     ending = ",".join(map(str, asked))
-    note = f"for training {words} kept, chosen by seed {KEPT_SEED}; the others are missing"
+    note = f"for training {words} kept, chosen by seed {seed}; the others are missing"
     return replace(
         card,
         name=f"{card.name}{MARK}{ending}",
         title=f"{card.title}: {words}",
         summary=f"{card.summary} For training only {words}; validation and test are complete.",
         changes=f"{card.changes.rstrip('. ')}; {note}." if card.changes else f"{note.capitalize()}.",
-        sha256=hashlib.sha256(f"{card.sha256} {ending} seed {KEPT_SEED}".encode()).hexdigest(),
+        sha256=hashlib.sha256(f"{card.sha256} {ending} seed {seed}".encode()).hexdigest(),
     )
 
 
@@ -126,36 +126,40 @@ def _require(one: Kept, card: DataCard, named: dict[str, Modality]) -> None:
         raise Problem("Points in the plane cannot be missing.", "Choose another modality.")
     most = rows // max(1, len(modality.categories)) if modality.kind in CLASSES else rows
     if one.share is None and one.count > most:
-        raise _too_many(f"{one.count:,} {modality.name}", f"{most:,}", modality)
+        raise _too_many(one.words(modality), most)
     if one.share is not None and one.share > 1.0:
         raise Problem(f"{one.share * 100:g} % of {modality.name} cannot be kept.", "Choose a share up to 100%.")
 
 
-def _too_many(asked: str, most: str, modality: Modality) -> Problem:
-    each = " of each class" if modality.kind in CLASSES else ""
-    return Problem(f"{asked}{each} cannot be kept of the training part.", f"Choose at most {most}, or a share as 20%.")
+def _too_many(words: str, most: int) -> Problem:
+    return Problem(f"There are not {words} in the training part.", f"Choose at most {most:,}, or a share as 20%.")
 
 
-def keep(dataset: Dataset, asked: tuple[Kept, ...]) -> Dataset:
+def keep(dataset: Dataset, asked: tuple[Kept, ...], seed: int = KEPT_SEED) -> Dataset:
     """The data set with everything else of those modalities missing in its training part.
+
+    Args:
+        dataset: Complete.
+        asked: What to keep.
+        seed: Of the choice; a name stands for that by `KEPT_SEED`, others are for repeats in memory.
 
     Raises:
         Problem: As `kept_card`; or a class has fewer rows than are to be kept of it.
     """
-    card = kept_card(dataset.card, asked)
+    card = kept_card(dataset.card, asked, seed)
     train = dataset.split("train")
     for one in asked:
-        train = _keep_rows(train, one, next(m for m in card.modalities if m.name == one.modality))
+        train = _keep_rows(train, one, next(m for m in card.modalities if m.name == one.modality), seed)
     return replace(dataset, card=card, parts={**dataset.parts, "train": train})
 
 
-def _keep_rows(part: Part, one: Kept, modality: Modality) -> Part:
+def _keep_rows(part: Part, one: Kept, modality: Modality, seed: int) -> Part:
     import torch
 
     values = part.x if modality.name == part.name else part.others[modality.name]
     there = _there(values, part.erased.get(modality.name))
     classes = values.numpy() if modality.kind in CLASSES else np.zeros(len(part), np.int64)
-    chosen = torch.from_numpy(_chosen(part.indices.numpy(), np.where(there, classes, -1), one, modality))
+    chosen = torch.from_numpy(_chosen(part.indices.numpy(), np.where(there, classes, -1), one, modality, seed))
     if modality.kind == "image":
         return replace(part, erased={**part.erased, modality.name: ~chosen})
     kept = values.clone()
@@ -172,7 +176,9 @@ def _there(values: Tensor, gone: Tensor | None) -> NDArray[np.bool_]:
     return np.asarray(known.any(1).numpy())
 
 
-def _chosen(items: NDArray[np.int64], classes: NDArray[np.int64], one: Kept, modality: Modality) -> NDArray[np.bool_]:
+def _chosen(
+    items: NDArray[np.int64], classes: NDArray[np.int64], one: Kept, modality: Modality, seed: int
+) -> NDArray[np.bool_]:
     """Which rows are kept, bool [N]: by counts exactly, by shares with the classes in proportion.
 
     Args:
@@ -180,16 +186,17 @@ def _chosen(items: NDArray[np.int64], classes: NDArray[np.int64], one: Kept, mod
         classes: Of each row, -1 where it is missing anyway, [N].
         one: What is asked for.
         modality: Of which.
+        seed: Of the order.
     """
     chosen = np.zeros(len(items), bool)
     place = np.full(len(items), np.inf)
     numbers = range(max(1, len(modality.categories))) if modality.kind in CLASSES else range(1)
     for number in numbers:
         rows = np.flatnonzero(classes == number)
-        rows = rows[hashed_order(items[rows], f"{KEPT_SEED} {modality.name}")]
+        rows = rows[hashed_order(items[rows], f"{seed} {modality.name}")]
         if one.share is None and len(rows) < one.count:
-            name = f" {modality.categories[number]}" if modality.kind in CLASSES else ""
-            raise _too_many(f"{one.count:,} of {modality.name}{name}", f"{len(rows):,}", modality)
+            name = f" for {modality.name} {modality.categories[number]}" if modality.kind in CLASSES else ""
+            raise _too_many(f"{one.words(modality)}{name}", len(rows))
         chosen[rows[: one.count]] = True
         # Interleaved: any stretch of the order has each class in proportion. The shift is another for each class.
         place[rows] = (np.arange(len(rows)) + (number + 0.5) / len(numbers)) / max(1, len(rows))

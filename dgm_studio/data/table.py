@@ -167,7 +167,7 @@ def _usable(
     for name, place in pictures.places.items():
         without = int((place[known] < 0).sum())
         if without:
-            report.notes.append(f"{without:,} rows without a picture in {name}: it is missing there")
+            report.notes.append(f"{name} is missing in {without:,} of {known.sum():,} rows")
     return np.flatnonzero(known)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dgm_studio.core.updates import Problem
-from dgm_studio.data.kept import split_name
+from dgm_studio.data.kept import keep, split_name
 from dgm_studio.data.registry import card, cards, load
 
 
@@ -61,7 +61,7 @@ def test_pictures_attributes_and_sentences_can_be_missing_too() -> None:
     ("name", "words"),
     [
         ("mnist5k~colour=10", "no modality called 'colour'. It has image, digit"),
-        ("mnist5k~digit=401", "401 digit of each class cannot be kept.*at most 400"),
+        ("mnist5k~digit=401", "There are not 401 labels a class in the training part. Choose at most 400"),
         ("mnist5k~digit=101%", "101 % of digit cannot be kept"),
         ("mnist5k~digit=ten", "not understood"),
         ("mnist5k~digit=-1", "not understood"),
@@ -77,7 +77,7 @@ def test_what_cannot_be_is_refused_in_words(name: str, words: str) -> None:
 
 
 def test_a_class_with_too_few_is_named() -> None:
-    with pytest.raises(Problem, match=r"129 of digit \d of each class cannot be kept.*at most 12\d"):
+    with pytest.raises(Problem, match=r"not 129 labels a class for digit \d in the training part.*at most 12\d"):
         load("digits8~digit=129")
 
 
@@ -101,3 +101,12 @@ def test_a_model_of_one_modality_is_given_only_the_rows_that_have_it() -> None:
     assert whole.seen().split("test") is whole.split("test")
     with pytest.raises(Problem, match="No image is left"):
         load("mnist5k~image=0").seen()
+
+
+def test_another_seed_keeps_others_and_says_so() -> None:
+    whole, asked = load("mnist5k"), split_name("mnist5k~digit=10")[1]
+    one, other = keep(whole, asked), keep(whole, asked, seed=2)
+    labels = [each.split("train").others["digit"] for each in (one, other)]
+    assert torch.equal(labels[0], load("mnist5k~digit=10").split("train").others["digit"])
+    assert not torch.equal(*labels) and torch.bincount(labels[1] + 1).tolist() == [3900, *[10] * 10]
+    assert one.sha256 != other.sha256 and "seed 2" in other.card.changes

@@ -146,7 +146,7 @@ def test_missing_cells_are_missing_and_a_row_without_its_picture_stays(tmp_path:
     report = "\n".join(dataset.report)
     assert "2 skipped: no such picture (line 12: gone.png, line 14: gone too.png)" in report
     assert "1 of dose missing: not a number (line 7: abc)" in report
-    assert "2 rows without a picture in file" in report and "nothing of the row can be used (line 14)" in report
+    assert "file is missing in 2 of 18 rows" in report and "nothing of the row can be used (line 14)" in report
 
 
 def test_figures_and_words_come_from_the_training_part_alone(tmp_path: Path) -> None:
