@@ -184,7 +184,7 @@ class FieldRow(QWidget):
             box.toggled.connect(self._on_edit)
             return box
         if self.field.kind == "choice":
-            combo = _QuietCombo(parent)
+            combo = QuietCombo(parent)
             for choice in self.field.choices:
                 combo.addItem(choice_words(choice), choice)
             combo.view().setAccessibleName(f"{self.field.label}, choices")
@@ -213,7 +213,7 @@ class FieldRow(QWidget):
         self.editor.style().polish(self.editor)
 
 
-class _QuietCombo(QComboBox):
+class QuietCombo(QComboBox):
     """A list that a passing wheel does not change."""
 
     def __init__(self, parent: QWidget) -> None:

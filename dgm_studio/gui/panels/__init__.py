@@ -10,6 +10,7 @@ from dgm_studio.gui.panels.spec import Panel
 
 _TABLE = (
     ("training", "TrainingPanel"),
+    ("cross", "CrossPanel"),
     ("latent", "LatentPanel"),
     ("samples", "ReconstructPanel"),
     ("samples", "SamplesPanel"),

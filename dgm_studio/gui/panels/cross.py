@@ -1,0 +1,356 @@
+"""The cross-modal bench: a datum under every conditioning, the experts behind it, and what happens when they argue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+
+from dgm_studio.core.cards import Capability, ModelCard
+from dgm_studio.core.outbox import Ticket
+from dgm_studio.core.requests import CrossDatum, DescribeCross, ScoreCross
+from dgm_studio.core.studio import Studio
+from dgm_studio.core.updates import Cancelled, Failed, Frame, Update
+from dgm_studio.gui import theme
+from dgm_studio.gui.panels.cross_conflict import OTHER, ConflictCard, ConflictPage
+from dgm_studio.gui.panels.cross_conflict import TOPIC as CONFLICT
+from dgm_studio.gui.panels.cross_experts import TOPIC as EXPERTS
+from dgm_studio.gui.panels.cross_experts import ExpertsPage, SharesCard
+from dgm_studio.gui.panels.cross_fusing import FusingCard
+from dgm_studio.gui.panels.cross_input import DrawsCard, GivenCard
+from dgm_studio.gui.panels.cross_lessons import EXACT, MISTAKE, LessonsPage
+from dgm_studio.gui.panels.cross_matrix import PIN, MatrixPage
+from dgm_studio.gui.panels.cross_matrix import TOPIC as MATRIX
+from dgm_studio.gui.panels.cross_scores import WEIGHTS, ScoreCard, ScoresPage, WeightCard
+from dgm_studio.gui.panels.cross_state import SECTIONS, Bench
+from dgm_studio.gui.panels.spec import JOB, Ask, Panel
+from dgm_studio.gui.widgets.card import Card
+from dgm_studio.gui.widgets.labels import label
+from dgm_studio.gui.widgets.segmented import SegmentedControl
+
+ABOUT = "about"
+TITLES = {
+    "matrix": "What follows from what",
+    "experts": "Experts and the joint they make",
+    "conflict": "Who wins",
+    "scores": "Four criteria",
+    "lessons": "Where the answer is known",
+}
+RAIL = 330
+NARROW = 830
+GIVEN = frozenset({"index", "split", "values", "missing"})
+FUSED = frozenset({"rule", "precision", "prior_expert"})
+
+
+class Pages(QStackedWidget):
+    """Pages of which only the one in sight asks for room."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Of the page that is shown."""
+        page = self.currentWidget()
+        return page.minimumSizeHint() if page is not None else super().minimumSizeHint()
+
+
+class CrossPanel(Panel):
+    """Sections on one canvas; what is given and how it is fused in the side column."""
+
+    name = "cross"
+    title = "Cross-modal"
+    icon = "link"
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CROSSES})
+    fast: ClassVar[frozenset[str]] = frozenset({MATRIX})
+    summary = "One datum under every conditioning, the experts behind it, and who wins when they disagree"
+
+    def __init__(self, card: ModelCard, ask: Ask, studio: Studio | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(card, ask, studio, parent)
+        self.bench = Bench(card, ask, self)
+        self._begun, self._kept = False, False
+        self._content = QWidget()
+        self._content.setObjectName("scrolled")
+        self._canvas = Card("", self._content)
+        self.sections = SegmentedControl(list(SECTIONS.values()), "Section of the bench", self._canvas)
+        self._corner = label("", "figures2", self._canvas)
+        self._synthetic = label("Synthetic data", "live", self._canvas)
+        self._corners: dict[str, str] = {}
+        self._rail = QWidget(self._content)
+        self._make_parts()
+        self._lay_out()
+        self._connect()
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._show_state()
+
+    @classmethod
+    def fits(cls, card: ModelCard) -> bool:
+        """At least two modalities."""
+        return super().fits(card) and len(card.modalities) >= 2
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    def _make_parts(self) -> None:
+        bench, rail = self.bench, self._rail
+        self.given, self.draws, self.fusing = GivenCard(bench, rail), DrawsCard(bench, rail), FusingCard(bench, rail)
+        self.shares, self.argument = SharesCard(bench, rail), ConflictCard(bench, rail)
+        self.scoring, self.weighing = ScoreCard(bench, rail), WeightCard(rail)
+        self.matrix = MatrixPage(bench, self._canvas)
+        self.experts = ExpertsPage(bench, self.shares, self._canvas)
+        self.conflict = ConflictPage(bench, self.argument, self._canvas)
+        self.scores = ScoresPage(bench, self.scoring, self.weighing, self._canvas)
+        self.lessons = LessonsPage(bench, self._canvas)
+        self._pages: dict[str, QWidget] = {
+            "matrix": self.matrix,
+            "experts": self.experts,
+            "conflict": self.conflict,
+            "scores": self.scores,
+            "lessons": self.lessons,
+        }
+        self._cards: dict[QWidget, frozenset[str]] = {
+            self.argument: frozenset({"conflict"}),
+            self.scoring: frozenset({"scores"}),
+            self.weighing: frozenset({"scores"}),
+            self.shares: frozenset({"experts"}),
+            self.given: frozenset({"matrix", "experts", "conflict", "scores", "lessons"}),
+            self.fusing: frozenset({"matrix", "experts", "scores"}),
+            self.draws: frozenset({"matrix"}),
+        }
+
+    def _lay_out(self) -> None:
+        self._canvas.add_right(self._synthetic)
+        self._canvas.add_right(self._corner)
+        self._canvas.add_right(self.sections)
+        self._synthetic.hide()
+        self._stack = Pages(self._canvas)
+        for page in self._pages.values():
+            self._stack.addWidget(page)
+        self._canvas.add(self._stack, 1)
+        self._rail.setObjectName("scrolled")
+        column = QVBoxLayout(self._rail)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.SPACE[2])
+        for card in self._cards:
+            column.addWidget(card)
+        column.addStretch(1)
+        self._rail_area = _bare_scroll(self._rail, self._content, "Settings of the bench")
+        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
+        self._halves.setContentsMargins(0, 0, 0, 0)
+        self._halves.setSpacing(theme.SPACE[2])
+        self._halves.addWidget(self._canvas, 1)
+        self._halves.addWidget(self._rail_area)
+        whole = QHBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(_bare_scroll(self._content, self, self.title))
+        theme.changed.connect(self._arrange)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """The rail beside the canvas, or under it where there is little room."""
+        look = theme.current()
+        needed = self._canvas.minimumSizeHint().width() + look.px(RAIL) + theme.SPACE[2]
+        beside = self.width() >= max(look.px(NARROW), needed)
+        directions = QBoxLayout.Direction
+        self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
+        high = max(look.px(300), min(look.px(520), self.height() - look.px(24)))
+        self._canvas.setMinimumHeight(0 if beside else high)
+        if beside:
+            self._rail_area.setFixedWidth(look.px(RAIL))
+            self._rail_area.setMinimumHeight(0)
+        else:
+            self._rail_area.setMinimumWidth(0)
+            self._rail_area.setMaximumWidth(16_777_215)
+            self._rail_area.setMinimumHeight(self._rail.sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay out anew."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _connect(self) -> None:
+        bench = self.bench
+        bench.changed.connect(self._on_changed)
+        bench.committed.connect(self.committed)
+        self.sections.chosen.connect(self._on_section)
+        self.matrix.example_known.connect(self._on_example)
+        for name, page in self._pages.items():
+            if hasattr(page, "told"):
+                page.told.connect(lambda words, name=name: self._tell(name, words))
+        table = self.matrix.table
+        table.stepped.connect(self.given.step)
+        table.toggled.connect(self._toggle_missing)
+
+    # -- the panel's contract ------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Ask for the matrix, and for what the bench can show of this model."""
+        self._begun = True
+        self._ask_section()
+        self.ask(ABOUT, DescribeCross(self.card.key))
+
+    def set_card(self, card: ModelCard) -> None:
+        """Another snapshot: the same questions of other weights."""
+        super().set_card(card)
+        self.bench.card = card
+        for page in (self.matrix, self.experts, self.conflict):
+            page.forget()
+        if self._begun:
+            self._ask_section()
+
+    def follow(self, card: ModelCard) -> None:
+        """The newest weights: only what is in sight."""
+        self.set_card(card)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that brings the panel back to here."""
+        return self.bench.state.to_json()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take on a state and ask again."""
+        bench = self.bench
+        taken = bench.state.taking(state, bench.modalities)
+        bench.set(**{name: getattr(taken, name) for name in taken.__dataclass_fields__})
+        self._show_state()
+        if self._begun:
+            self._ask_section()
+
+    @classmethod
+    def state_of(cls, request: Any) -> dict[str, Any] | None:
+        """The matrix of a datum is shown here."""
+        if not isinstance(request, CrossDatum):
+            return None
+        given, fusing = request.given, request.fusing
+        return {
+            "section": "matrix",
+            "index": given.index,
+            "split": given.split,
+            "values": given.values,
+            "missing": given.missing,
+            "rows": request.rows,
+            "samples": request.samples,
+            "seed": request.seed,
+            "noise": request.noise,
+            "rule": fusing.rule,
+            "precision": fusing.precision,
+            "prior_expert": fusing.prior_expert,
+        }
+
+    def shown(self) -> CrossDatum:
+        """The matrix of the datum."""
+        return self.bench.state.question(self.card.key)
+
+    def hears(self, ticket: Ticket) -> bool:
+        """Scores of this model that were begun before the panel was closed and opened again."""
+        return isinstance(ticket.request, ScoreCross) and ticket.request.model == self.card.key
+
+    def receive(self, topic: str, update: Update, ticket: Ticket) -> None:
+        """Hand an update to the part that asked."""
+        if topic == JOB:
+            self.scores.receive_job(update, ticket)
+            return
+        if topic == MATRIX and isinstance(update, Frame | Failed):
+            self.busy.emit(False)
+        if isinstance(update, Cancelled):
+            return
+        if topic == ABOUT:
+            self._receive_about(update)
+        elif topic == MATRIX or topic.startswith(PIN):
+            self.matrix.receive(topic, update, ticket)
+        elif topic == EXPERTS:
+            self.experts.receive(topic, update, ticket)
+        elif topic in (CONFLICT, OTHER):
+            self.conflict.receive(topic, update, ticket)
+        elif topic == WEIGHTS:
+            self.scores.receive(topic, update, ticket)
+        elif topic in (EXACT, MISTAKE):
+            self.lessons.receive(topic, update, ticket)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _receive_about(self, update: Update) -> None:
+        if isinstance(update, Frame):
+            self.bench.about = update.data
+            self._synthetic.setVisible(bool(update.data.get("synthetic")))
+            self._show_state()
+            self.ready()
+        elif isinstance(update, Failed):
+            self.given.setToolTip(f"{update.sentence} {update.action}".strip())
+
+    def _on_example(self) -> None:
+        self.given.show_state()
+        self.conflict.show_state()
+
+    def _on_changed(self, names: str) -> None:
+        changed = set(names.split())
+        self._show_state()
+        if not self._begun:
+            return
+        if changed & GIVEN and self.bench.state.section != "matrix":
+            self._ask_matrix()  # the editors show its values
+        if changed - {"pins", "wrong"}:
+            self._ask_section()
+
+    def _ask_section(self) -> None:
+        section = self.bench.state.section
+        if section == "experts":
+            self.experts.ask()
+        elif section == "conflict":
+            self.conflict.ask()
+        if section == "matrix" or not self.bench.example:
+            self._ask_matrix()
+
+    def _ask_matrix(self) -> None:
+        if not self.matrix.current():
+            self.busy.emit(True)
+            self.matrix.ask()
+
+    def _on_section(self, place: int) -> None:
+        name = list(SECTIONS)[place]
+        self.bench.set(f"Show {SECTIONS[name].lower()}", section=name)
+
+    def _show_state(self) -> None:
+        section = self.bench.state.section
+        self.sections.set_index(list(SECTIONS).index(section))
+        self._stack.setCurrentWidget(self._pages[section])
+        self._canvas.set_title(TITLES[section])
+        self._corner.setText(self._corners.get(section, ""))
+        for card, sections in self._cards.items():
+            card.setVisible(section in sections)
+        for part in (self.given, self.draws, self.fusing, self.matrix, self.experts, self.conflict, self.lessons.wrong):
+            part.show_state()
+
+    def _tell(self, section: str, words: str) -> None:
+        self._corners[section] = words
+        if section == self.bench.state.section:
+            self._corner.setText(words)
+
+    def _toggle_missing(self, place: int) -> None:
+        if 0 <= place < len(self.bench.modalities):
+            name = self.bench.modalities[place].name
+            self.bench.set_missing(name, name not in self.bench.state.missing)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Left and right change the example, digits mark a modality as missing, R draws anew."""
+        key = Qt.Key(event.key())
+        digit = event.key() - Qt.Key.Key_1
+        if event.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier):
+            super().keyPressEvent(event)
+        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            self.given.step(1 if key == Qt.Key.Key_Right else -1)
+        elif 0 <= digit < len(self.bench.modalities):
+            self._toggle_missing(digit)
+        elif key == Qt.Key.Key_R:
+            self.draws.reroll()
+        else:
+            super().keyPressEvent(event)
+
+
+def _bare_scroll(inner: QWidget, parent: QWidget, name: str) -> QScrollArea:
+    """Scrolls only when there is too little room."""
+    area = QScrollArea(parent)
+    area.setAccessibleName(name)
+    area.setWidget(inner)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return area

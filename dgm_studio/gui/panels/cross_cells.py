@@ -1,0 +1,490 @@
+"""How a value of each kind of modality is painted into a cell, and how it is said in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QColor, QFontMetrics, QImage, QPainter, QPen, QPolygonF
+
+from dgm_studio.core.cards import Modality
+from dgm_studio.gui import icons, theme
+from dgm_studio.gui.panels.cross_state import (
+    NUMBERS,
+    attribute_words,
+    likeliest,
+    number_of,
+    number_range,
+)
+from dgm_studio.gui.widgets.curveaxis import number
+from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, plain_rounded, print_in_theme, to_image
+
+ICONS = {
+    "image": "image",
+    "label": "tag",
+    "categorical": "tag",
+    "attributes": "list",
+    "real": "number",
+    "positive": "number",
+    "vector": "curves",
+    "text": "text",
+}
+MOST_BARS = 16  # categories that stand beside each other
+LISTED = 4  # of more categories than that
+LINE = 16
+_CENTRE = Qt.AlignmentFlag.AlignCenter
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+@dataclass
+class Cell:
+    """What stands in one cell.
+
+    Args:
+        modality: Of the value.
+        values: Samples in the form in which Frames carry them; none while nothing is known.
+        truth: The datum's own value, None when it is missing or this is it.
+        judged: What a small classifier sees: "word", "agrees" (bool or None); empty where nobody judges.
+    """
+
+    modality: Modality
+    values: Sequence[Any] = ()
+    truth: Any = None
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    _images: list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]] = field(default_factory=list)
+
+    def images(self) -> list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]]:
+        """The samples of an image, printed in the theme's ink, with what is erased of them."""
+        if not self._images:
+            self._images = [_image(np.asarray(value)) for value in self.values]
+        for image, _ in self._images:
+            print_in_theme(image)
+        return self._images
+
+
+def wanted_height(modality: Modality) -> int:
+    """The height in which a value can be read, before scaling with the text."""
+    if modality.kind == "attributes":
+        return LINE * math.ceil(len(modality.columns) / 2) + 10
+    return 48 if modality.kind in (*NUMBERS, "text") else 62
+
+
+def wanted_width(modality: Modality, samples: int) -> int:
+    """Likewise the width."""
+    wide = {"image": 64 * min(samples, 4) + 16, "text": 150, "attributes": 190, "vector": 150}
+    if modality.kind in ("label", "categorical"):
+        count = len(modality.categories)
+        return max(100, min(count, MOST_BARS) * 13 + 16) if count <= MOST_BARS else 150
+    return wide.get(modality.kind, 130)
+
+
+def paint(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> bool:
+    """Paint a cell's value; returns whether some words did not fit.
+
+    Args:
+        painter: Antialiasing is on.
+        rect: Where, without the cell's frame.
+        cell: What.
+        ratio: Device pixels per logical pixel.
+    """
+    if not len(cell.values):
+        missing(painter, rect, "missing")
+        return False
+    kind = cell.modality.kind
+    if kind == "image":
+        _paint_image(painter, rect, cell, ratio)
+        return False
+    painters: dict[str, Callable[[QPainter, QRectF, Cell], bool]] = {
+        "label": _paint_label,
+        "categorical": _paint_label,
+        "attributes": _paint_attributes,
+        "real": _paint_number,
+        "positive": _paint_number,
+        "vector": _paint_vector,
+    }
+    return painters.get(kind, _paint_text)(painter, rect, cell)
+
+
+def words(cell: Cell) -> str:
+    """A cell in words, for tooltips and screen readers."""
+    if not len(cell.values):
+        return "missing"
+    told = "; ".join(dict.fromkeys(value_words(cell.modality, value) for value in cell.values))
+    if cell.judged.get("word"):
+        sign = {True: ", as it is", False: ", which it is not"}.get(cell.judged.get("agrees"), "")  # type: ignore[arg-type]
+        told += f"; the judge sees {cell.judged['word']}{sign}"
+    return told
+
+
+def value_words(modality: Modality, value: Any) -> str:
+    """One value in words."""
+    kind = modality.kind
+    if kind == "image":
+        height, width = np.asarray(value).shape[:2]
+        return f"a picture of {width} by {height}"
+    if kind in ("label", "categorical"):
+        best = likeliest(value)
+        return "unknown" if best < 0 else f"{modality.categories[best]} {float(np.ravel(value)[best]):.0%}"
+    if kind == "attributes":
+        return ", ".join(said for said, _ in _said(modality, value))
+    if kind in NUMBERS:
+        mean, low, high = (float(np.ravel(v)[0]) for v in number_of(value))
+        span = f", 90 % within {number(_short(low))} to {number(_short(high))}" if high > low else ""
+        return f"{number(_short(mean))} {modality.unit}".strip() + span
+    if kind == "vector":
+        return ", ".join(number(_short(float(v))) for v in np.ravel(number_of(value)[0])[:8])
+    return str(value) or "nothing said"
+
+
+def agreement(cell: Cell) -> bool | None:
+    """Whether the first sample says what the datum says; None where nobody can tell."""
+    if cell.judged:
+        agrees = cell.judged.get("agrees")
+        return None if agrees is None else bool(agrees)
+    if cell.truth is None or not len(cell.values):
+        return None
+    if cell.modality.kind in ("label", "categorical"):
+        truth = likeliest(cell.truth)
+        return None if truth < 0 else likeliest(cell.values[0]) == truth
+    return None
+
+
+def missing(painter: QPainter, rect: QRectF, said: str) -> None:
+    """Hatched: nobody knows."""
+    look = theme.current()
+    hatch(painter, rect)
+    if said:
+        font = look.font("caption")
+        wide = QFontMetrics(font).horizontalAdvance(said) + 12
+        box = QRectF(0, 0, min(wide, rect.width()), look.px(LINE) + 2)
+        box.moveCenter(rect.center())
+        plain_rounded(painter, box, look.colour("bg1"), 4)
+        draw_text(painter, box, said, font, look.colour("text2"), _CENTRE)
+
+
+def hatch(painter: QPainter, rect: QRectF) -> None:
+    """Thin slanted lines over `rect`."""
+    look = theme.current()
+    plain_rounded(painter, rect, look.colour("bg2"), 3)
+    brush = QBrush(look.colour("text2", 0.35), Qt.BrushStyle.BDiagPattern)
+    painter.setBrushOrigin(QPointF(0, 0))
+    painter.fillRect(rect, brush)
+
+
+def mark(painter: QPainter, at: QPointF, agrees: bool) -> None:
+    """A tick or a cross, 10 pixels wide, centred at a point: a shape besides the colour."""
+    look = theme.current()
+    painter.setPen(QPen(look.colour("good" if agrees else "bad"), 1.75))
+    r = look.px(3.5)
+    if agrees:
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawPolyline(QPolygonF([at + QPointF(-r, 0), at + QPointF(-r / 4, r * 0.8), at + QPointF(r, -r)]))
+    else:
+        painter.drawLine(at + QPointF(-r, -r), at + QPointF(r, r))
+        painter.drawLine(at + QPointF(-r, r), at + QPointF(r, -r))
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def _image(value: np.ndarray[Any, Any]) -> tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]:
+    erased = value < 0 if value.dtype != np.uint8 else np.zeros(value.shape, bool)
+    gone = erased.any(-1) if erased.ndim == 3 else erased
+    image = to_image(np.clip(value, 0, 255).astype(np.uint8))
+    return image, gone if gone.any() else None
+
+
+def paint_picture(
+    painter: QPainter, space: QRectF, image: QImage, erased: np.ndarray[Any, Any] | None, ratio: float
+) -> QRectF:
+    """One picture as large as it fits, what is erased of it hatched; returns where it was drawn."""
+    target = fitted(image.size(), space, ratio, whole=image.width() * ratio * 2 < space.width() * ratio)
+    draw_picture(painter, target, image, smooth=image.width() > 12)
+    if erased is not None:
+        step = target.width() / erased.shape[1]
+        painter.save()
+        painter.setClipRect(target)
+        for row in range(erased.shape[0]):
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], erased[row].astype(np.int8), [0]])))
+            for left, right in zip(edges[::2], edges[1::2], strict=True):
+                y = target.top() + row * step
+                run = QRectF(target.left() + left * step, y, (right - left) * step, step + 0.5)
+                painter.fillRect(run, theme.current().colour("bg3"))
+                painter.fillRect(run, QBrush(theme.current().colour("text2", 0.8), Qt.BrushStyle.BDiagPattern))
+        painter.restore()
+    return target
+
+
+def _paint_image(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> None:
+    look = theme.current()
+    line = look.px(LINE) if cell.judged.get("word") else 0
+    room = rect.adjusted(0, 0, 0, -line)
+    images = cell.images()
+    columns = _columns(len(images), room, images[0][0].size())
+    rows = math.ceil(len(images) / columns)
+    wide, high = room.width() / columns, room.height() / rows
+    lowest = room.top()
+    for place, (image, erased) in enumerate(images):
+        row, column = divmod(place, columns)
+        space = QRectF(room.left() + column * wide, room.top() + row * high, wide, high).adjusted(1, 1, -1, -1)
+        lowest = paint_picture(painter, space, image, erased, ratio).bottom()
+    if line:
+        _paint_judged(painter, QRectF(rect.left(), lowest + 1, rect.width(), line), cell)
+
+
+def _columns(count: int, room: QRectF, size: QSize) -> int:
+    """How many pictures stand beside each other, so that they are largest."""
+
+    def scale(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return min(room.width() / columns / size.width(), room.height() / rows / size.height())
+
+    return max(range(1, count + 1), key=scale)
+
+
+def _paint_judged(painter: QPainter, rect: QRectF, cell: Cell) -> None:
+    look = theme.current()
+    font = look.font("caption")
+    word, agrees = str(cell.judged["word"]), agreement(cell)
+    wide = QFontMetrics(font).horizontalAdvance(word)
+    side = look.px(14) if agrees is not None else 0
+    left = max(rect.left(), rect.center().x() - (wide + side) / 2)
+    draw_text(
+        painter,
+        QRectF(left, rect.top(), min(wide + 2, rect.width() - side), rect.height()),
+        word,
+        font,
+        look.colour("text2"),
+    )
+    if agrees is not None:
+        mark(painter, QPointF(min(left + wide + side * 0.6, rect.right() - 5), rect.center().y()), agrees)
+
+
+# -- categories --------------------------------------------------------------------------------------------------------
+
+
+def _paint_label(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
+    look = theme.current()
+    line = look.px(LINE)
+    shares = np.ravel(np.asarray(cell.values[0], float))
+    best, agrees = likeliest(shares), agreement(cell)
+    head = QRectF(rect.left(), rect.top(), rect.width(), line)
+    said = "unknown" if best < 0 else cell.modality.categories[best]
+    font, figures = look.font("secondary", strong=True), look.figures("caption")
+    figure = f"{shares[best]:.0%}".replace("%", " %") if best >= 0 else ""
+    room = QFontMetrics(figures).horizontalAdvance(figure) + look.px(16 if agrees is not None else 4)
+    cut = draw_text(painter, head.adjusted(0, 0, -room, 0), said, font, look.colour("text"))
+    wide = min(QFontMetrics(font).horizontalAdvance(said), head.width() - room)
+    draw_text(painter, head.adjusted(wide + 6, 0, 0, 0), figure, figures, look.colour("text2"))
+    if agrees is not None:
+        mark(painter, QPointF(head.right() - look.px(6), head.center().y()), agrees)
+    below = rect.adjusted(0, line + 2, 0, 0)
+    if len(cell.values) > 1 and below.height() > 3 * line:
+        others = " ".join(cell.modality.categories[max(likeliest(v), 0)] for v in cell.values[1:])
+        under = QRectF(below.left(), below.bottom() - line, below.width(), line)
+        draw_text(painter, under, f"draws {others}", look.font("caption"), look.colour("text2"))
+        below.setBottom(under.top())
+    if len(shares) <= MOST_BARS:
+        return _paint_bars(painter, below, cell, shares, best) or cut
+    return _paint_list(painter, below, cell, shares) or cut
+
+
+def _paint_bars(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any], best: int) -> bool:
+    look = theme.current()
+    font = look.font("caption")
+    step = min(rect.width() / len(shares), look.px(26))
+    names = cell.modality.categories
+    named = max(QFontMetrics(font).horizontalAdvance(name) for name in names) <= step
+    truth = -1 if cell.truth is None else likeliest(cell.truth)
+    foot = look.px(14) if named else look.px(6)
+    ground = rect.bottom() - foot
+    high = max(4.0, ground - rect.top())
+    for place, share in enumerate(shares):
+        left = rect.left() + place * step
+        full = QRectF(left + 1, rect.top(), step - 2, high)
+        plain_rounded(painter, full, look.colour("bg3", 0.5), 2)
+        bar = QRectF(left + 1, ground - max(1.0, float(share) * high), step - 2, max(1.0, float(share) * high))
+        plain_rounded(painter, bar, look.colour("accent" if place == best else "text2"), 2)
+        if named:
+            ink = look.colour("text" if place in (truth, best) else "text2")
+            under = QRectF(left, ground + 1, step, foot - 1)
+            draw_text(painter, under, names[place], look.font("caption", strong=place == truth), ink, _CENTRE)
+        if place == truth:
+            painter.fillRect(QRectF(left + 1, ground + 0.5, step - 2, 2), look.colour("text"))
+    return not named
+
+
+def _paint_list(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any]) -> bool:
+    look = theme.current()
+    line = look.px(LINE)
+    many = max(1, min(LISTED, int(rect.height() // line)))
+    for row, place in enumerate(np.argsort(-shares)[:many]):
+        box = QRectF(rect.left(), rect.top() + row * line, rect.width(), line - 2)
+        plain_rounded(painter, box, look.colour("bg3", 0.4), 3)
+        plain_rounded(
+            painter,
+            QRectF(box.topLeft(), QSize(1, 1)).adjusted(0, 0, box.width() * float(shares[place]), box.height() - 1),
+            look.colour("accent", 0.35),
+            3,
+        )
+        draw_text(
+            painter,
+            box.adjusted(4, 0, -34, 0),
+            cell.modality.categories[int(place)],
+            look.font("caption"),
+            look.colour("text"),
+        )
+        figure = f"{float(shares[place]):.0%}".replace("%", " %")
+        draw_text(painter, box.adjusted(0, 0, -3, 0), figure, look.figures("caption"), look.colour("text2"), _RIGHT)
+    return True
+
+
+def _said(modality: Modality, value: Any) -> list[tuple[str, float]]:
+    """The likeliest category of every attribute in words, and its probability."""
+    found = []
+    for column, shares in zip(modality.columns, value, strict=True):
+        best = likeliest(shares)
+        said = f"{column.name} unknown" if best < 0 else attribute_words(column.name, column.categories[best])
+        found.append((said, 0.0 if best < 0 else float(np.ravel(shares)[best])))
+    return found
+
+
+def _paint_attributes(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
+    look = theme.current()
+    said = _said(cell.modality, cell.values[0])
+    line = look.px(LINE)
+    fit = max(1, int(rect.height() // line))
+    columns = min(3, max(1, math.ceil(len(said) / fit)))
+    rows = min(fit, math.ceil(len(said) / columns))
+    high, wide = min(rect.height() / rows, line * 1.3), rect.width() / columns
+    font, cut = look.font("caption"), rows * columns < len(said)
+    for place, (word, share) in enumerate(said[: rows * columns]):
+        column, row = divmod(place, rows)
+        box = QRectF(rect.left() + column * wide, rect.top() + row * high, wide - 3, high - 2)
+        plain_rounded(painter, box, look.colour("accent", 0.30 * max(0.0, share) ** 2), 3)
+        right = wrong_attribute(cell, place)
+        inner = box.adjusted(5, 0, -look.px(14) if right is not None else -2, 0)
+        ink = look.colour("text" if share >= 0.5 else "text2")
+        cut = draw_text(painter, inner, word, font, ink) or cut
+        if right:
+            mark(painter, QPointF(box.right() - look.px(7), box.center().y()), False)
+    return cut
+
+
+def wrong_attribute(cell: Cell, place: int) -> bool | None:
+    """Whether an attribute differs from the datum's; None when the datum does not tell."""
+    if cell.truth is None or place >= len(cell.truth):
+        return None
+    truth = likeliest(cell.truth[place])
+    return None if truth < 0 else likeliest(cell.values[0][place]) != truth
+
+
+# -- numbers and words -------------------------------------------------------------------------------------------------
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _paint_number(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
+    look = theme.current()
+    line = look.px(LINE)
+    mean, low, high = (float(np.ravel(v)[0]) for v in number_of(cell.values[0]))
+    head = QRectF(rect.left(), rect.top(), rect.width(), line + 2)
+    figure = number(_short(mean))
+    draw_text(painter, head, figure, look.figures("body"), look.colour("text"))
+    left = QFontMetrics(look.figures("body")).horizontalAdvance(figure) + 5
+    draw_text(painter, head.adjusted(left, 0, 0, 0), cell.modality.unit, look.font("caption"), look.colour("text2"))
+    start, end = number_range(cell.modality)
+    y = min(head.bottom() + look.px(16), rect.bottom() - look.px(8))
+
+    def x_of(value: float) -> float:
+        share = (value - start) / ((end - start) or 1.0)
+        return rect.left() + 3 + min(max(share, 0.0), 1.0) * (rect.width() - 6)
+
+    plain_rounded(painter, QRectF(rect.left(), y - 1, rect.width(), 2), look.colour("bg3"), 1)
+    if high > low:
+        plain_rounded(
+            painter, QRectF(x_of(low), y - 3, max(2.0, x_of(high) - x_of(low)), 6), look.colour("accent", 0.4), 3
+        )
+    if cell.truth is not None:
+        at = x_of(float(np.ravel(number_of(cell.truth)[0])[0]))
+        painter.fillRect(QRectF(at - 1, y - look.px(8), 2, look.px(16)), look.colour("text"))
+    for value in cell.values:
+        dot = QPointF(x_of(float(np.ravel(number_of(value)[0])[0])), y)
+        painter.setPen(QPen(look.colour("bg1"), 1.5))
+        painter.setBrush(look.colour("accent"))
+        painter.drawEllipse(dot, look.px(4), look.px(4))
+    return False
+
+
+def _paint_vector(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
+    look = theme.current()
+    mean, low, high = (np.ravel(np.asarray(v, float)) for v in number_of(cell.values[0]))
+    truth = None if cell.truth is None else np.ravel(np.asarray(number_of(cell.truth)[0], float))
+    centre = np.resize(np.asarray(cell.modality.centre or (0.0,)), mean.shape)
+    spread = np.resize(np.asarray(cell.modality.spread or (1.0,)), mean.shape)
+    step = rect.width() / len(mean)
+    middle = rect.center().y()
+    painter.fillRect(QRectF(rect.left(), middle, rect.width(), 1), look.colour("line"))
+
+    def y_of(row: np.ndarray[Any, Any], place: int) -> float:
+        share = (row[place] - centre[place]) / (3 * (spread[place] or 1.0))
+        return middle - float(np.clip(share, -1, 1)) * rect.height() / 2
+
+    for place in range(len(mean)):
+        x, wide = rect.left() + place * step, max(1.0, step - 2)
+        band = QRectF(x, y_of(high, place), wide, max(1.0, y_of(low, place) - y_of(high, place)))
+        plain_rounded(painter, band, look.colour("accent", 0.35), 2)
+        painter.fillRect(QRectF(x, y_of(mean, place) - 1, wide, 2), look.colour("accent"))
+        if truth is not None:
+            painter.fillRect(QRectF(x + wide / 4, y_of(truth, place) - 1, wide / 2, 2), look.colour("text"))
+    return False
+
+
+def _paint_text(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
+    look = theme.current()
+    font = look.font("secondary")
+    painter.setFont(font)
+    painter.setPen(look.colour("text"))
+    each = rect.height() / len(cell.values)
+    line = QFontMetrics(font).lineSpacing()
+    if each < line:
+        each = float(line)
+    cut = False
+    for place, value in enumerate(cell.values):
+        box = QRectF(rect.left(), rect.top() + place * each, rect.width(), each)
+        if box.bottom() > rect.bottom() + 1:
+            return True
+        cut = _wrapped(painter, box, str(value) or "…", line) or cut
+    return cut
+
+
+def _wrapped(painter: QPainter, box: QRectF, said: str, line: int) -> bool:
+    """Words in as many lines as there is room for; whether that was too few."""
+    metrics = painter.fontMetrics()
+    left, lines = said.split(), []
+    most = max(1, int(box.height() // line))
+    while left and len(lines) < most:
+        taken = [left.pop(0)]
+        while left and metrics.horizontalAdvance(" ".join([*taken, left[0]])) <= box.width():
+            taken.append(left.pop(0))
+        lines.append(" ".join(taken))
+    if left:
+        lines[-1] += " …"
+    top = box.top() + max(0.0, (box.height() - len(lines) * line) / 2)
+    for row, words_of_line in enumerate(lines):
+        shown = metrics.elidedText(words_of_line, Qt.TextElideMode.ElideRight, int(box.width()))
+        painter.drawText(QRectF(box.left(), top + row * line, box.width(), line), int(_LEFT), shown)
+    return bool(left)
+
+
+def icon_at(painter: QPainter, rect: QRectF, name: str, colour: QColor, ratio: float) -> None:
+    """An icon in a square."""
+    picture = icons.pixmap(name, colour.name(), round(rect.width() * ratio))
+    painter.drawPixmap(rect, picture, QRectF(picture.rect()))
