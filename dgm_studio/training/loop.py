@@ -22,6 +22,7 @@ from dgm_studio.core.updates import Frame, Metrics, Problem, Progress, Result, U
 from dgm_studio.data import registry as data
 from dgm_studio.data.dataset import Dataset
 from dgm_studio.models import registry
+from dgm_studio.models.class_conditional import Counts
 from dgm_studio.training import health
 from dgm_studio.training.begin import Beginning, begin, edit_flag, refuse_fixed
 from dgm_studio.training.config import LIVE, TrainingConfig, learning_rate, metrics_stride
@@ -233,6 +234,8 @@ class Session:
             store.fit(model, begun.weights, owner, halved=begun.halved)
         position = int(manifest.extra.get("position", manifest.step * training.batch))
         part = self.data.split("train")
+        if isinstance(model, Counts):
+            model.count(part.others)
         randomness = Randomness(model, self.device, manifest.seed, begun.start)
         order = Order(len(part), manifest.seed, position)
         optimising = Optimising(model, part, training, order, randomness, begun.start)

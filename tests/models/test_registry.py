@@ -17,6 +17,7 @@ from dgm_studio.models import registry
 from dgm_studio.models.vae import VAEConfig
 
 PICTURE = (Modality("image", "image", (1, 8, 8)),)
+PAIR = (*PICTURE, Modality("digit", "label", (), tuple("012")))
 ABOUT = {
     "title": "T",
     "summary": "S",
@@ -149,8 +150,9 @@ def test_a_new_file_in_the_package_is_a_new_system(tmp_path, monkeypatch) -> Non
 
 def test_every_symbol_with_a_live_value_has_one() -> None:
     for name, card in registry.systems().items():
-        model = registry.build(name, registry.tiny(name), PICTURE)
-        terms = model.loss(torch.rand(2, 1, 8, 8), torch.Generator())
+        model = registry.build(name, registry.tiny(name), PAIR)
+        batch = {"image": torch.rand(2, 1, 8, 8), "digit": torch.tensor([1, -1])}
+        terms = model.loss(batch if registry.takes_views(model) else batch["image"], torch.Generator())
         for symbol in card.symbols:
             kind, _, key = symbol.source.partition(":")
             assert kind in ("", "metric", "config")
