@@ -22,6 +22,7 @@ THEMES = (
     "crossing",
     "crossing_experts",
     "crossing_scores",
+    "crossing_wrong",
     "exports",
     "figures",
     "labels",
