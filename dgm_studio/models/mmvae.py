@@ -213,10 +213,14 @@ class MMVAE(nn.Module):
         Raises:
             Problem: The rule asked for means nothing on these encoders.
         """
-        experts, empty = self.experts(given), self._empty()
+        experts = self.experts(given)
         if not experts:
-            return fusion.one(empty, ())
-        return fusion.fuse(experts, fusing, "moe", empty=empty, kind=self.config.posterior)
+            return fusion.one(self._empty(), ())
+        return self.combine(experts, fusing)
+
+    def combine(self, experts: Mapping[str, Posterior], fusing: Fusing | None = None) -> Mixture:
+        """`infer` for experts that are in hand already: what is fused otherwise need not be encoded again."""
+        return fusion.fuse(experts, fusing, "moe", empty=self._empty(), kind=self.config.posterior)
 
     def rules(self) -> dict[str, str]:
         """Every rule of fusion: "" where these experts can be combined by it, else why not."""

@@ -242,6 +242,10 @@ class MVAE(nn.Module):
         if not experts:
             like = self.prior.like.unsqueeze(0)
             return fusion.one(Posterior(torch.zeros_like(like), torch.ones_like(like)), ())
+        return self.combine(experts, fusing)
+
+    def combine(self, experts: Mapping[str, Posterior], fusing: Fusing | None = None) -> Mixture:
+        """`infer` for experts that are in hand already: what is fused otherwise need not be encoded again."""
         return fusion.fuse(experts, fusing, self.config.fusion, self.config.prior_expert)
 
     def rules(self) -> dict[str, str]:
