@@ -1,8 +1,9 @@
 """Sets that ship with the program: NAME.npz (arrays), NAME.json (card) and NAME.md (licence and changes).
 
 Arrays of an npz: `pixels` uint8 [N, H, W] of a grey set; or `pixels` uint8 or uint16 [N, h, w] with `palette` uint8
-[K, 3] and `scale` (how often each drawn pixel is repeated in either direction). `factor_NAME` uint8 [N]. `texts`,
-sentences in UTF-8 joined by line feeds. `train`, `valid`, `test`, the index sets.
+[K, 3] and `scale` (how often each drawn pixel is repeated in either direction). `factor_NAME` uint8 [N]. `value_NAME`
+float32 [N], a real or positive number, NaN where it is unknown. `texts`, sentences in UTF-8 joined by line feeds.
+`train`, `valid`, `test`, the index sets.
 """
 
 from __future__ import annotations
@@ -70,20 +71,27 @@ def _part(card: DataCard, arrays: Arrays, split: str) -> Generator[tuple[int, in
     texts = bytes(arrays["texts"]).decode().split("\n") if "texts" in arrays else []
     chosen_texts = [texts[i] for i in chosen] if texts else []
     factors = {f.name: torch.from_numpy(arrays[f"factor_{f.name}"][chosen].astype(np.int64)) for f in card.factors}
+    numbers = {name: torch.from_numpy(arrays[f"value_{name}"][chosen].astype(np.float32)) for name in _numbers(card)}
     return Part(
         x=torch.from_numpy(x),
         indices=torch.from_numpy(chosen),
         factors=factors,
         texts=chosen_texts,
         name=card.modalities[0].name,
-        others={m.name: _other(m, factors, chosen_texts) for m in card.modalities[1:]},
+        others={m.name: _other(m, factors | numbers, chosen_texts) for m in card.modalities[1:]},
     )
 
 
-def _other(modality: Modality, factors: dict[str, torch.Tensor], texts: list[str]) -> torch.Tensor:
-    """A modality beside the picture: annotations of the same items, or their sentences."""
+def _numbers(card: DataCard) -> list[str]:
+    return [modality.name for modality in card.modalities[1:] if modality.kind in ("real", "positive")]
+
+
+def _other(modality: Modality, known: dict[str, torch.Tensor], texts: list[str]) -> torch.Tensor:
+    """A modality beside the picture: annotations or numbers of the same items, or their sentences."""
     if modality.kind == "attributes":
-        return torch.stack([factors[column.name] for column in modality.columns], 1)
+        return torch.stack([known[column.name] for column in modality.columns], 1)
     if modality.kind == "text":
         return tokens(texts, modality.categories, modality.shape[0])
-    return factors[modality.about or modality.name]
+    if modality.kind in ("real", "positive"):
+        return known[modality.name][:, None]
+    return known[modality.about or modality.name]

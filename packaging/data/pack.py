@@ -87,6 +87,7 @@ def pack(card: DataCard, arrays: Arrays, splits: dict[str, NDArray[np.int64]], n
     write_npz(path, arrays)
     (BOX / f"{card.name}.json").write_text(json.dumps(as_json(card), indent=1, ensure_ascii=False) + "\n", "utf-8")
     size, digest = path.stat().st_size, sha256(path.read_bytes())
+    builder = f"{card.name.replace('-', '_')}.py"
     text = (
         f"# {card.title}\n\n{card.summary}\n\n"
         f"| split | items |\n|---|---|\n" + "".join(f"| {s} | {card.counts[s]:,} |\n" for s in SPLITS) + "\n"
@@ -94,7 +95,7 @@ def pack(card: DataCard, arrays: Arrays, splits: dict[str, NDArray[np.int64]], n
         f"Split seed {card.split_seed}.\n\n{note.strip()}\n\n"
         f"## Files\n\n* `{card.name}.npz`: {size:,} bytes, SHA-256 `{digest}`\n"
         f"* content (arrays, independent of the compression), as in `{card.name}.json`: SHA-256 `{card.sha256}`\n"
-        f"* built by `packaging/data/{card.name}.py`\n"
+        f"* built by `packaging/data/{builder}`\n"
     )
     (BOX / f"{card.name}.md").write_text(text, "utf-8")
     print(f"{card.name}: {size:,} bytes, sha256 {digest}, {card.counts}, {repeats} repeats")
