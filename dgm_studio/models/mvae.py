@@ -141,7 +141,7 @@ class MVAEConfig:
         title="Beta",
     )
     kl_warmup: int = option(
-        0,
+        1000,
         "Steps over which the weight of the KL rises from 0 to beta.",
         low=0,
         high=1_000_000,
@@ -179,6 +179,7 @@ class MVAEConfig:
     ),
     modality_kinds=modal.KINDS,
     views=True,
+    least=2,
 )
 class MVAE(nn.Module):
     """max sum_S { E_q(z | x_S)[sum_{m in S} lambda_m log p(x_m | z)] - beta KL(q(z | x_S) || p(z)) }.

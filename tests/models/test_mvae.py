@@ -123,7 +123,7 @@ def test_what_stands_in_missing_cells_never_reaches_loss_or_gradient(fusion: str
         views = _views()
         views["image"][0], views["image"][1, 0, 2:] = number, number
         views["digit"][1], views["age"][2], views["keys"][3, 0], views["keys"][4] = index, number, index, index
-        terms = model.loss(views, _seeded(0))
+        terms = model.loss(views, _seeded(0), 10**6)
         gradients = torch.autograd.grad(terms["loss"].sum(), list(model.parameters()))
         assert all(torch.isfinite(t).all() for t in (*terms.values(), *gradients))
         results.append([*terms.values(), *gradients])
@@ -142,7 +142,7 @@ def test_a_modality_that_is_left_out_is_one_that_is_missing_everywhere() -> None
 def test_weights_reach_the_training_loss_and_no_bound() -> None:
     plain, weighted = _model(ALL[:2], subsampling=False), _model(ALL[:2], subsampling=False, label_weight=5.0, beta=2.0)
     views = _views()
-    one, two = (m.loss(views, _seeded(0)) for m in (plain, weighted))
+    one, two = (m.loss(views, _seeded(0), 10**6) for m in (plain, weighted))
     for name in ("elbo", "reconstruction", "kl"):
         assert torch.equal(one[name], two[name])
     wanted = one["loss"] - 4.0 * one["reconstruction:digit"] + one["kl"]
