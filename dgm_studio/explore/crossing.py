@@ -15,7 +15,7 @@ from dgm_studio.core.cards import Modality
 from dgm_studio.core.requests import CrossDatum, DescribeCross, Fusing, Given
 from dgm_studio.core.updates import Frame, Problem, Progress, Update
 from dgm_studio.explore.answers import answers
-from dgm_studio.explore.crossing_values import generated_forms, given_form, modalities_of, rows_for, views_of
+from dgm_studio.explore.crossing_values import generated_forms, given_form, in_words, modalities_of, rows_for, views_of
 from dgm_studio.explore.loaded import LoadedModel, as_floats
 from dgm_studio.explore.samples import labels_of, rows_of
 from dgm_studio.models.capabilities import Posterior
@@ -203,6 +203,9 @@ def cross_datum(bench: Workbench, asked: CrossDatum) -> Iterator[Update]:
         raise Problem(f"{asked.samples} samples a cell cannot be shown.", f"Ask for 1 to {MOST_VALUES // len(rows)}.")
     joint = joints(model, datum, rows, asked.fusing)
     data = {**matrix(model, joint, asked, readers, truth), **about(model, joint, rows, datum)}
+    for name, value in data["given"].items():
+        seen = told(readers[name], truth) if name in readers else ""
+        data["words"][f"given/{name}"] = in_words(modalities_of(model)[name], value, seen, sure=True)
     yield Frame("matrix", {**data, "milliseconds": 1e3 * (time.perf_counter() - started)})
 
 
@@ -224,7 +227,18 @@ def matrix(
         if name in readers:
             seen = reading(readers[name], likeliest(generated[name], modality)[::size])
             judged |= {f"{row}/{name}": verdict(readers[name], seen, row, truth) for row in range(count)}
-    return {"cells": cells, "judged": judged}
+    return {"cells": cells, "judged": judged, "words": words_of(model, cells, judged)}
+
+
+def words_of(
+    model: LoadedModel, cells: Mapping[str, list[Any]], judged: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """The first sample of every cell in words."""
+    modalities = modalities_of(model)
+    return {
+        key: in_words(modalities[key.partition("/")[2]], values[0], judged.get(key, {}).get("word", ""))
+        for key, values in cells.items()
+    }
 
 
 def about(model: LoadedModel, joint: Mixture, rows: Sequence[Row], datum: Datum) -> dict[str, Any]:
@@ -296,8 +310,14 @@ def verdict(reader: Reader, seen: Mapping[str, Tensor], row: int, truth: Mapping
         "word", "agrees": bool, or None when nothing is known to be true; "right": share of the factors that are.
     """
     read = {factor.name: int(seen[factor.name][row]) for factor in reader.factors}
-    words = [factor.categories[read[factor.name]] for factor in reader.factors if read[factor.name] >= 0]
-    said = [word for word in words if len(words) == 1 or word not in ABSENT]
     right = [read[name] == truth[name] for name in read if name in truth]
     share = sum(right) / len(right) if right else None
-    return {"word": ", ".join(said), "agrees": all(right) if right else None, "right": share}
+    return {"word": told(reader, read), "agrees": all(right) if right else None, "right": share}
+
+
+def told(reader: Reader, read: Mapping[str, int]) -> str:
+    """Categories by factor in words; of several factors each with its name, and those that are absent go unsaid."""
+    known = [(f.name, f.categories[read[f.name]]) for f in reader.factors if read.get(f.name, -1) >= 0]
+    if len(reader.factors) == 1:
+        return "".join(category for _, category in known)
+    return ", ".join(f"{category} {name}" for name, category in known if category not in ABSENT)

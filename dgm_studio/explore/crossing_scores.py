@@ -143,7 +143,8 @@ def weigh_samples(bench: Workbench, asked: WeighSamples) -> Iterator[Update]:
     setting = Setting(model.module, modalities_of(model), {}, seed=asked.seed)
     views = criteria.prepared(setting, dict(datum.views), setting.generator("weights"))
     q = as_mixture(model.module.infer({name: views[name] for name in on}, None))
-    sizes, shown = sizes_to(asked.k), 0
+    strata = len(q.components)
+    sizes, shown = sizes_to(max(1, asked.k // strata)), 0
     repeats = [setting.generator("weights", r) for r in range(asked.repeats)]
     logs: list[Tensor] = [torch.zeros(len(q.components), 0, device=model.device) for _ in repeats]
     for index, k in enumerate(sizes):
@@ -180,7 +181,7 @@ def weighing(
 
 
 def _by_size(q: Mixture, logs: list[Tensor], sizes: tuple[int, ...]) -> dict[str, Any]:
-    """Bound, its error and the effective sample size of every K; K counts the draws of each component."""
+    """Bound, its error and the effective sample size of every K, which counts the draws of all components."""
     own = q.log_weights[0].unsqueeze(1)
     bounds, effective = [], []
     for k in sizes:
@@ -191,7 +192,7 @@ def _by_size(q: Mixture, logs: list[Tensor], sizes: tuple[int, ...]) -> dict[str
     found = torch.stack(bounds)
     errors = found.std(1) / math.sqrt(len(logs)) if len(logs) > 1 else torch.full((len(sizes),), math.nan)
     return {
-        "k": np.array(sizes, np.int64),
+        "k": np.array(sizes, np.int64) * len(q.components),
         "bound": as_floats(found.mean(1)),
         "error": as_floats(errors),
         "effective": as_floats(torch.stack(effective)),

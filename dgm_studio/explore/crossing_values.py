@@ -20,7 +20,7 @@ from dgm_studio.data.texts import text_of, tokens
 from dgm_studio.explore.loaded import LoadedModel, as_bytes, as_floats
 from dgm_studio.explore.samples import rows_of
 from dgm_studio.models.modal import present
-from dgm_studio.training.readings import likeliest
+from dgm_studio.training.readings import ABSENT, likeliest
 
 if TYPE_CHECKING:
     from dgm_studio.explore.workbench import Workbench
@@ -170,6 +170,32 @@ def generated_forms(modality: Modality, likelihood: Any, generator: torch.Genera
         columns = (v.detach().flatten().tolist() for v in (x, low, high))
         return [dict(zip(("mean", "low", "high"), row, strict=True)) for row in zip(*columns, strict=True)]
     return list(as_floats(x))
+
+
+def in_words(modality: Modality, value: Any, seen: str = "", *, sure: bool = False) -> str:
+    """A value in Frame form in words.
+
+    Args:
+        modality: Which.
+        value: In Frame form.
+        seen: What a judge sees in it, which stands for a picture.
+        sure: Leaves out how probable a category is.
+
+    >>> in_words(Modality("digit", "label", (), ("no", "yes")), np.float32([0.25, 0.75]))
+    'yes (75 %)'
+    """
+    if modality.kind == "text":
+        return str(value)
+    if modality.kind in ONE_INDEX:
+        best = int(np.argmax(value))
+        return modality.categories[best] + ("" if sure else f" ({100 * float(value[best]):.0f} %)")
+    if modality.kind == "attributes":
+        likeliest_of = zip(modality.columns, value, strict=True)
+        said = [(c.name, c.categories[int(np.argmax(v))]) for c, v in likeliest_of if np.any(v)]
+        return ", ".join(f"{name} {category}" for name, category in said if category not in ABSENT)
+    if modality.kind in NUMBERS:
+        return f"{value['mean']:.3g} {modality.unit}".strip()
+    return seen
 
 
 def rows_for(names: Sequence[str], asked: Sequence[Sequence[str]] = ()) -> tuple[tuple[str, ...], ...]:

@@ -76,7 +76,8 @@ class CrossDatum:
     data: "rows": list of tuples of names (what was given; the first of all rows is everything that is not missing),
     "columns": names of the modalities, "cells": {(row, column): list of `samples` values in Frame form}, keyed by
     "ROW/COLUMN" as text ("0/image"), "given": {name: value in Frame form, missing ones left out}, "judged": {"ROW/
-    COLUMN": {"word": what the judge sees in the first sample, "agrees": bool or None when there is no truth}}, "mean"
+    COLUMN": {"word": what the judge sees in the first sample (in its mean where there is noise), "agrees": bool or None
+    when there is no truth, "right": share of the factors that are right, or None}}, "mean"
     [R, Z] and "std" [R, Z] of each row's posterior, "kl" [R] nats (by draws for a mixture), "milliseconds", "words":
     {"ROW/COLUMN": the cell's first sample in words ("7 (98 %)", "62 years"; what the judge sees in a picture, or "")}
     and "given/COLUMN" likewise.
@@ -137,10 +138,11 @@ class ShowExperts:
 class WeighConflict:
     """Two modalities that contradict each other: who wins as one expert's precision moves. Frame "conflict", growing.
 
-    data: "modality": whose precision moves, "factors" float32 [P] of its precision, "pictures" (or the first column
-    that a judge reads) [P, ...] what is generated, "first", "second": the two claims in words, "wins": float32 [P, 3]
-    how much the judge sees of the first, of the second and of neither, "label": float32 [P, C] p(label | joint) or
-    empty.
+    data: "modality": whose precision moves, "factors" float32 [P] of its precision (1/1000 to 1000), "pictures" (or the
+    first column that a judge reads) [P, ...] what is generated, from the mean of the heaviest component, "first",
+    "second": the two claims in words, that of `modality` first, "wins": float32 [P, 3] how much the judge sees of the
+    first, of the second and of neither, "label": float32 [P, C] p(label | joint) or empty, "column": which is judged,
+    "factor": what is contradicted.
 
     Args:
         model: Model key.
@@ -164,9 +166,9 @@ class WeighConflict:
 class WeighSamples:
     """Importance weights of one datum. Frame "weights", growing with K.
 
-    data: "k" int [n] (1, 2, 5 ... `k`), "bound" float32 [n] nats, "error" [n] standard error over repeats,
-    "effective" [n] effective sample size, "log_weights" float32 [k] normalised to maximum 0 at the largest K, by
-    stratum {modality: [..]} for a mixture.
+    data: "k" int [n] (1, 2, 5 ... `k`; draws in all, so a multiple of the number of components of a mixture), "bound"
+    float32 [n] nats, "error" [n] standard error over repeats, "effective" [n] effective sample size, "log_weights"
+    float32 [k] normalised to maximum 0 at the largest K, "strata": {modality: [..] of them} for a mixture, else empty.
     """
 
     model: str
