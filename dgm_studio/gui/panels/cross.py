@@ -34,7 +34,7 @@ from dgm_studio.gui.widgets.segmented import SegmentedControl
 ABOUT = "about"
 TITLES = {
     "matrix": "What follows from what",
-    "experts": "Experts and the joint they make",
+    "experts": "Experts and joint",
     "conflict": "Who wins",
     "scores": "Four criteria",
     "lessons": "Where the answer is known",
@@ -111,7 +111,7 @@ class CrossPanel(Panel):
             self.scoring: frozenset({"scores"}),
             self.weighing: frozenset({"scores"}),
             self.shares: frozenset({"experts"}),
-            self.given: frozenset({"matrix", "experts", "conflict", "scores", "lessons"}),
+            self.given: frozenset({"matrix", "experts", "conflict", "scores"}),
             self.fusing: frozenset({"matrix", "experts", "scores"}),
             self.draws: frozenset({"matrix"}),
         }
@@ -160,7 +160,7 @@ class CrossPanel(Panel):
         else:
             self._rail_area.setMinimumWidth(0)
             self._rail_area.setMaximumWidth(16_777_215)
-            self._rail_area.setMinimumHeight(self._rail.sizeHint().height())
+            self._rail_area.setMinimumHeight(self._rail.minimumSizeHint().height() + 4)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Lay out anew."""
@@ -316,8 +316,15 @@ class CrossPanel(Panel):
         self._corner.setText(self._corners.get(section, ""))
         for card, sections in self._cards.items():
             card.setVisible(section in sections)
+        self._rail_area.setVisible(any(section in sections for sections in self._cards.values()))
+        column = self._rail.layout()
+        if isinstance(column, QVBoxLayout):  # among experts the hand is at the sliders
+            column.removeWidget(self.fusing)
+            column.insertWidget(column.indexOf(self.given) + (0 if section == "experts" else 1), self.fusing)
         for part in (self.given, self.draws, self.fusing, self.matrix, self.experts, self.conflict, self.lessons.wrong):
             part.show_state()
+        if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
+            self._arrange()
 
     def _tell(self, section: str, words: str) -> None:
         self._corners[section] = words

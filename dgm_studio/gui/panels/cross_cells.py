@@ -76,11 +76,13 @@ def wanted_height(modality: Modality) -> int:
 
 def wanted_width(modality: Modality, samples: int) -> int:
     """Likewise the width."""
-    wide = {"image": 64 * min(samples, 4) + 16, "text": 150, "attributes": 190, "vector": 150}
+    wide = {"image": 64 * min(samples, 2) + 16, "text": 130, "attributes": 110, "vector": 130}
+    if modality.kind == "attributes" and len(modality.columns) > 4:
+        return 2 * wide["attributes"]
     if modality.kind in ("label", "categorical"):
         count = len(modality.categories)
         return max(100, min(count, MOST_BARS) * 13 + 16) if count <= MOST_BARS else 150
-    return wide.get(modality.kind, 130)
+    return wide.get(modality.kind, 104)
 
 
 def paint(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> bool:

@@ -24,6 +24,7 @@ CANVAS = 150
 SEGMENTS = 12  # categories that stand beside each other
 MOST_SLIDERS = 12  # numbers of a vector that have one each
 UNKNOWN = "unknown"
+INK, PAPER, UNSEEN = range(3)  # what the brush writes
 
 
 class ErasableCanvas(DrawCanvas):
@@ -183,15 +184,16 @@ class ImageEditor(Editor):
         channels, height, width = modality.shape
         self.canvas = ErasableCanvas(f"Draw the {modality.name}", height, width, self, colour=channels == 3)
         self.canvas.set_brush(max(0.8, 1.6 * width / 28))
-        self.hide = IconButton("eye", "Brush that makes pixels unknown", self, on_icon="eye")
-        self.hide.setToolTip("The brush makes pixels unknown; the right button brings them back")
-        self.rub = IconButton("erase", "Brush that rubs ink out", self, on_icon="erase")
+        self.brush = SegmentedControl(
+            ["Ink", "Paper", "Unknown"], f"What the brush writes on the {modality.name}", self
+        )
+        self.brush.setToolTip("Unknown takes pixels away from what is given; the right button brings them back")
         self.back = IconButton("undo", "Take the last stroke back", self)
         self.blank = IconButton("trash", "A blank sheet", self)
         self.known = IconButton("reset", "Make every pixel known", self)
         tools = QVBoxLayout()
         tools.setSpacing(theme.SPACE[0])
-        for tool in (self.hide, self.rub, self.back, self.known, self.blank):
+        for tool in (self.back, self.known, self.blank):
             tools.addWidget(tool)
         tools.addStretch(1)
         row = QHBoxLayout()
@@ -201,11 +203,9 @@ class ImageEditor(Editor):
         row.addStretch(1)
         self.column.addLayout(row)
         if channels == 3:  # strokes of grey on a photograph mean nothing
-            self.hide.setChecked(True)
-            for useless in (self.rub, self.hide):
-                useless.hide()
-        self.hide.toggled.connect(self.canvas.set_hiding)
-        self.rub.toggled.connect(self._on_rub)
+            self.brush.set_words(["Unknown"])
+        self.column.addWidget(self.brush)
+        self.brush.chosen.connect(self._on_brush)
         self.back.clicked.connect(self.canvas.undo)
         self.blank.clicked.connect(self.canvas.clear)
         self.known.clicked.connect(self._on_known)
@@ -225,10 +225,9 @@ class ImageEditor(Editor):
     def _on_changed(self) -> None:
         self.edited.emit(as_rows(self.canvas.value()))
 
-    def _on_rub(self, rub: bool) -> None:
-        self.canvas.set_erasing(rub)
-        if rub:
-            self.hide.setChecked(False)
+    def _on_brush(self, place: int) -> None:
+        self.canvas.set_erasing(place == PAPER)
+        self.canvas.set_hiding(place == UNSEEN)
 
     def _on_known(self) -> None:
         value = self.canvas.value()
@@ -307,8 +306,11 @@ class NumberEditor(Editor):
         )
         self.slider.set_name_width(0)
         self.column.addWidget(self.slider)
-        self.slider.moved.connect(self.edited)
+        self.slider.moved.connect(self._on_moved)
         self.slider.released.connect(self.settled)
+
+    def _on_moved(self, value: float) -> None:
+        self.edited.emit(value)
 
     def show_value(self, value: Any) -> None:
         """Another number."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, QTimer, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -92,6 +92,7 @@ class ExpertPlane(PlaneView):
         centre = window.to_pixels(float(mean[0]), float(mean[1]))
         radii = np.sqrt(np.maximum(values, 0.0)) * window.scale
         painter.save()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.translate(centre)
         painter.rotate(-angle)
         for sigmas, strength in ((1.0, 1.0), (2.0, 0.55)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import ProveExactness, ShowWrong
@@ -248,12 +248,23 @@ class LessonsPage(QWidget):
 
     def __init__(self, bench: Bench, parent: QWidget) -> None:
         super().__init__(parent)
-        self.exact, self.wrong = ExactCard(bench, self), WrongCard(bench, self)
-        column = QVBoxLayout(self)
+        inner = QWidget(self)
+        inner.setObjectName("scrolled")
+        self.exact, self.wrong = ExactCard(bench, inner), WrongCard(bench, inner)
+        column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[2])
         column.addWidget(self.exact, 1)
         column.addWidget(self.wrong, 1)
+        area = QScrollArea(self)
+        area.setAccessibleName("Lessons")
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setWidget(inner)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(area)
 
     def receive(self, topic: str, update: Update, ticket: Ticket) -> None:
         """To the card that asked."""
@@ -272,4 +283,5 @@ def _nats(value: Any) -> str:
 
 
 def _tiny(value: Any) -> str:
-    return f"{float(value):.1e}".replace("-", "\N{MINUS SIGN}") if value else "0"
+    small = abs(float(value)) < 1e-3
+    return (f"{float(value):.1e}" if small else f"{float(value):.4f}").replace("-", "\N{MINUS SIGN}") if value else "0"

@@ -316,8 +316,8 @@ class ScoresPage(QWidget):
         column.setContentsMargins(0, 0, theme.SPACE[1], 0)
         column.setSpacing(theme.SPACE[3])
         column.addWidget(self._scores)
-        column.addWidget(self._plots, 1)
-        column.addStretch(0)
+        column.addWidget(self._plots)
+        column.addStretch(1)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -343,8 +343,8 @@ class ScoresPage(QWidget):
         """Importance weights of the datum that is given."""
         state = self.bench.state
         request = WeighSamples(self.bench.card.key, state.given(), (), round(self.weights.k.value()), seed=state.seed)
-        self.bench.ask(WEIGHTS, request)
         self.weights.words.setText("Drawing.")
+        self.bench.ask(WEIGHTS, request)
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

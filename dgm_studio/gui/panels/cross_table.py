@@ -297,7 +297,7 @@ class CrossTable(QAbstractScrollArea):
             icon_at(painter, square, ICONS.get(modality.kind, "grid"), ink, ratio)
             painter.setOpacity(1.0)
         text = QRectF(rect.left(), rect.top() + side + 3, rect.width(), look.px(15))
-        draw_text(painter, text, subset_words(line.given), look.font("caption"), look.colour("text"))
+        draw_text(painter, text, self._named(line.given), look.font("caption"), look.colour("text"))
         if line.note:
             text.translate(0, look.px(15))
             draw_text(painter, text, line.note, look.figures("caption"), look.colour("text2"))
@@ -349,9 +349,16 @@ class CrossTable(QAbstractScrollArea):
         """Width of the first column."""
         look = theme.current()
         metrics = QFontMetrics(look.font("caption"))
-        named = max((metrics.horizontalAdvance(subset_words(line.given)) for line in self._lines), default=0)
+        named = max((metrics.horizontalAdvance(self._named(line.given)) for line in self._lines), default=0)
         chips = len(self._columns) * (look.px(24) + 4)
         return float(min(max(look.px(116), chips + 2 * GAP, named + 3 * GAP), look.px(176)))
+
+    def _named(self, given: Row) -> str:
+        """A row in few words."""
+        absent = [m.name for m in self._columns if m.name not in given]
+        if len(self._columns) > 3 and len(absent) < 2:
+            return f"all but {absent[0]}" if absent else "everything"
+        return subset_words(given)
 
     def _row_height(self) -> float:
         look = theme.current()
@@ -371,7 +378,8 @@ class CrossTable(QAbstractScrollArea):
         spare = self.viewport().width() - self._left() - sum(widths)
         pictures = [n for n, m in enumerate(self._columns) if m.kind == "image"]
         for n in pictures:  # a picture is as wide as it can be high
-            more = min(max(spare, 0.0), max(0.0, (self._row_height() - 2 * GAP) * min(self._samples, 4) - widths[n]))
+            wish = (self._row_height() - 2 * GAP) * min(self._samples, 4) - widths[n]
+            more = min(max(spare, 0.0) * (0.6 if len(pictures) < len(widths) else 1.0), max(0.0, wish))
             widths[n] += more
             spare -= more
         others = [n for n in range(len(widths)) if n not in pictures] or pictures

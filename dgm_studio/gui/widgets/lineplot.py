@@ -112,7 +112,7 @@ class LinePlot(QWidget):
         """Where the lines are."""
         look = theme.current()
         right = max((self._width(line.name) for line in self._lines), default=0) + look.px(14)
-        top = look.px(20) if self._titles[1] else look.px(6)
+        top = look.px(28) if self._titles[1] else look.px(6)
         return QRectF(self.rect()).adjusted(look.px(46), top, -right, -look.px(36))
 
     def x_of(self, x: float) -> float:
