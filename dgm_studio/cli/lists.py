@@ -33,7 +33,7 @@ def systems(arguments: argparse.Namespace) -> int:
 
 
 def data(arguments: argparse.Namespace) -> int:
-    """List the data sets in the box; folder:PATH and file:PATH.npz name your own."""
+    """List the data sets in the box; folder:PATH, file:PATH.npz and table:PATH.csv name your own."""
     from dgm_studio.data.registry import cards
 
     known = list(cards().values())

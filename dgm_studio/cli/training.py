@@ -28,7 +28,9 @@ def add(commands: Commands) -> None:
     training = add_command(commands, "train", train)
     training.add_argument("system", nargs="?", default="", metavar="SYSTEM", help="see `dgm-studio systems`")
     training.add_argument("--recipe", metavar="FILE", help="a recipe (packaging/zoo/*.toml) instead of SYSTEM and D")
-    training.add_argument("--data", default="", metavar="D", help="see `dgm-studio data`; or folder:PATH, file:PATH")
+    training.add_argument(
+        "--data", default="", metavar="D", help="see `dgm-studio data`; or folder:PATH, file:PATH, table:PATH.csv"
+    )
     training.add_argument("--steps", type=int, metavar="N", help="optimiser steps in all")
     training.add_argument("--seed", type=int, metavar="S", help="of everything random (0)")
     training.add_argument("--out", default="", metavar="RUN", help="the run's folder; a bare name is below your runs")

@@ -58,7 +58,7 @@ def encoded(bench: Workbench, model: LoadedModel, split: str, count: int) -> Gen
     known = model.note(("encoded", split, count))
     if known is not None:
         return known  # type: ignore[no-any-return]
-    part = (yield from bench.dataset(model.card.data)).split(split)
+    part = (yield from bench.dataset(model.card.data)).seen().split(split)
     n = min(count, len(part))
     # Kept while it grows: a question that is replaced by a newer one half way leaves what it has done to that one.
     parts: list[tuple[Tensor, Tensor, Tensor]] = model.noted(("encoding", split, count), list)
@@ -79,7 +79,7 @@ def describe_latents(bench: Workbench, asked: DescribeLatents) -> Iterator[Updat
     """Active units, principal and attribute directions, and the posteriors themselves."""
     model = bench.model(asked.model)
     posteriors = yield from encoded(bench, model, asked.split, asked.count)
-    dataset = yield from bench.dataset(model.card.data)
+    dataset = (yield from bench.dataset(model.card.data)).seen()
     name = ("description", asked.split, asked.count)
     data = model.note(name)
     if data is None:

@@ -91,7 +91,7 @@ def find_neighbours(bench: Workbench, asked: FindNeighbours) -> Iterator[Update]
     if not 1 <= asked.k <= MOST_NEIGHBOURS:
         raise Problem(f"{asked.k} neighbours cannot be shown.", f"Ask for 1 to {MOST_NEIGHBOURS}.")
     z = model.vectors((asked.z,), "The latent vector")
-    dataset = yield from bench.dataset(model.card.data)
+    dataset = (yield from bench.dataset(model.card.data)).seen()
     part = dataset.split("train")
     if tuple(part.x.shape[1:]) != tuple(model.modality.shape):
         raise Problem("The data have another shape than the model's pictures.", "They were changed since training.")

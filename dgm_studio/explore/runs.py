@@ -130,7 +130,8 @@ def _seconds(created: str) -> float:
 def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
     """Figures of a model on a part of its data."""
     model = bench.model(asked.model)
-    part = (yield from bench.dataset(model.card.data)).split(asked.split)
+    dataset = yield from bench.dataset(model.card.data)
+    part = (dataset if registry.takes_views(model.module) else dataset.seen()).split(asked.split)
     yield from evaluate(model.module, part, asked)
 
 

@@ -85,7 +85,7 @@ def reconstruct(bench: Workbench, asked: Reconstruct) -> Iterator[Update]:
     """Data beside what is decoded from their posterior means; the bounds, which take longer, come afterwards."""
     model = bench.model(asked.model)
     model.need(Capability.ENCODES, Capability.DECODES)
-    dataset = yield from bench.dataset(model.card.data)
+    dataset = (yield from bench.dataset(model.card.data)).seen()
     part = dataset.split(asked.split)
     rows = rows_of(part, asked.start, asked.count, asked.split)
     originals = part.batch(rows).to(model.device)
@@ -177,12 +177,12 @@ def _seen(bench: Workbench, model: LoadedModel, asked: EncodePicture) -> Generat
     if asked.file:
         model.need_pictures()
         x = picture_from_file(Path(asked.file), model.modality.shape).to(model.device)
-        part = (yield from bench.dataset(model.card.data)).split("train")
+        part = (yield from bench.dataset(model.card.data)).seen().split("train")
         return like_data(x, part)
     if asked.picture:
         model.need_pictures()
         return picture_from_rows(asked.picture, model.modality.shape).to(model.device)
-    part = (yield from bench.dataset(model.card.data)).split(asked.split)
+    part = (yield from bench.dataset(model.card.data)).seen().split(asked.split)
     return part.batch(rows_of(part, asked.index, 1, asked.split)).to(model.device)
 
 

@@ -270,6 +270,8 @@ class NewRun(QDialog):
         place = self._source.findData(wanted)
         self._source.setCurrentIndex(place if place >= 0 else max(0, self._source.findData(FIRST_DATA)))
         self._show_data()
+        if self._data_name() not in self._data and self._data_name() != wanted:
+            self._kept_changed()
 
     def _show_forms(self, card: SystemCard) -> None:
         page = QWidget(self._scroll)

@@ -151,6 +151,7 @@ class MMVAEConfig:
     ),
     modality_kinds=modal.KINDS,
     views=True,
+    least=2,
 )
 class MMVAE(nn.Module):
     """max 1/M sum_m E_{z_1..K ~ q_m}[log 1/K sum_k p(z_k) prod_d p(x_d | z_k)^s_d / q(z_k | x)], q = 1/M sum_m q_m.

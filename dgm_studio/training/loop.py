@@ -181,6 +181,8 @@ class Session:
         self._begun, self._time = begun, begun.time
         self._manifest = self._for_data(begun.manifest)
         model = registry.build(self._manifest.system, self._manifest.config, card.modalities, self._manifest.seed)
+        if not registry.takes_views(model):
+            self._data = self.data.seen()
         optimising = self._optimising_for(begun, model.to(self.device))
         self._manifest = dataclasses.replace(
             self._manifest,
