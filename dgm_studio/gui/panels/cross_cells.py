@@ -196,7 +196,7 @@ def mark(painter: QPainter, at: QPointF, agrees: bool) -> None:
 
 def _image(value: np.ndarray[Any, Any]) -> tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]:
     erased = value < 0 if value.dtype != np.uint8 else np.zeros(value.shape, bool)
-    gone = erased.any(-1) if erased.ndim == 3 else erased
+    gone = np.asarray(erased.any(-1) if erased.ndim == 3 else erased, bool)
     image = to_image(np.clip(value, 0, 255).astype(np.uint8))
     return image, gone if gone.any() else None
 
@@ -470,7 +470,8 @@ def _paint_text(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
 def _wrapped(painter: QPainter, box: QRectF, said: str, line: int) -> bool:
     """Words in as many lines as there is room for; whether that was too few."""
     metrics = painter.fontMetrics()
-    left, lines = said.split(), []
+    left = said.split()
+    lines: list[str] = []
     most = max(1, int(box.height() // line))
     while left and len(lines) < most:
         taken = [left.pop(0)]

@@ -34,7 +34,7 @@ class ErasableCanvas(DrawCanvas):
     """
 
     def __init__(self, name: str, height: int, width: int, parent: QWidget, *, colour: bool) -> None:
-        self._erased = np.zeros((height, width), bool)
+        self._erased: np.ndarray[Any, np.dtype[np.bool_]] = np.zeros((height, width), bool)
         self._masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
         self._hides = colour
         self._hiding: bool | None = None
@@ -64,7 +64,7 @@ class ErasableCanvas(DrawCanvas):
         """Show a picture without a signal; -1 is unknown."""
         if self._last is not None or self._hiding is not None:  # the hand knows better
             return
-        gone = (value < 0).any(-1) if value.ndim == 3 else value < 0
+        gone = np.asarray((value < 0).any(-1) if value.ndim == 3 else value < 0, bool)
         shown = np.clip(value, 0, 255).astype(np.uint8)
         if np.array_equal(gone, self._erased) and np.array_equal(shown[~gone], self.picture()[~gone]):
             return

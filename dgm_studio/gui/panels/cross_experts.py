@@ -106,8 +106,9 @@ class ExpertPlane(PlaneView):
         painter.setBrush(colour)
         painter.drawEllipse(QPointF(0, 0), 2.5, 2.5)
         painter.restore()
+        top = centre - QPointF(0, 2 * math.sqrt(max(float(covariance[1, 1]), 0.0)) * window.scale)
         if name and QRectF(self.rect()).contains(centre):
-            self._write(painter, centre + QPointF(6, 4), name)
+            self._write(painter, QPointF(top.x(), max(top.y(), 4.0)) + QPointF(-12, -9), name)
 
     def _tint(self) -> None:
         """The density in the accent's colour on paper; printed anew when the theme changes."""
@@ -115,7 +116,7 @@ class ExpertPlane(PlaneView):
             return
         place, density = self._density
         look = theme.current()
-        paper, ink = (np.array(look.colour(t).getRgb()[:3], float) for t in ("paper", "accent"))
+        paper, ink = _rgb(look.colour("paper")), _rgb(look.colour("accent"))
         share = (0.6 * np.sqrt(density))[::-1, :, None]  # the first row of a tile lies at the larger y
         picture = np.rint(paper + (ink - paper) * share).astype(np.uint8)
         self.clear_tiles()
@@ -345,6 +346,10 @@ class ExpertsPage(QWidget):
         self._on_reask()
         self._settle.stop()
         self.bench.committed.emit("Move the plane")
+
+
+def _rgb(colour: QColor) -> Square:
+    return np.array([colour.red(), colour.green(), colour.blue()], np.float64)
 
 
 def _gaussian(entry: Mapping[str, Any]) -> tuple[Square, Square]:
