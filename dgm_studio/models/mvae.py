@@ -249,6 +249,11 @@ class MVAE(nn.Module):
         """`infer` for experts that are in hand already: what is fused otherwise need not be encoded again."""
         return fusion.fuse(experts, fusing, self.config.fusion, self.config.prior_expert)
 
+    @property
+    def rule(self) -> str:
+        """The rule of fusion that it is trained with."""
+        return self.config.fusion
+
     def rules(self) -> dict[str, str]:
         """Every rule of fusion: "" where these experts can be combined by it, else why not."""
         return fusion.rules("gaussian", self.config.fusion, len(self.modalities))
