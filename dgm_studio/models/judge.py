@@ -103,6 +103,7 @@ def _shipped() -> tuple[tuple[Path, Manifest], ...]:
 
 
 @cache
+@torch.inference_mode(False)  # weights made in inference mode could never take part in a gradient, as attacks need
 def _loaded(path: Path, device: str) -> Judge:
     manifest, tensors = store.load(path)
     judge = Judge(manifest.modalities[0], manifest.factors, int(manifest.config["width"]))
