@@ -173,6 +173,35 @@ def _tasks(dataset: Dataset, count: int, asked: TraceLabels, repeat: int) -> Ite
     yield _Task("supervised", alone, labelled(part, label), asked.steps, seed)
 
 
+def plain_classifier(
+    dataset: Dataset, picture: Modality, label: Modality, steps: int, device: torch.device
+) -> Generator[int, None, Supervised]:
+    """The classifier of M2 by supervision alone, as it comes: on all known labels, no picture changed in training.
+
+    Yields:
+        Steps done.
+
+    Returns:
+        The averaged weights.
+    """
+    network: Any = registry.build(SYSTEM, CONFIG, (picture, label), 0)
+    part = labelled(dataset.split("train"), label)
+    alone = Supervised(network.classifier, picture.name, label.name)
+    working = Optimising(
+        alone.to(device),
+        part,
+        TrainingConfig(steps=steps, **TRAINING),
+        Order(len(part), 0),
+        Randomness(alone, device, 0),
+    )
+    while working.step < steps:
+        yield working.step
+        figures = yield from _steps_of(working.advance(), working)
+        if not figures.finite():
+            raise Problem(f"The loss was not finite at step {working.step + 1}.")
+    return cast(Supervised, working.average)
+
+
 def _kept(dataset: Dataset, count: int, repeat: int) -> Dataset:
     """So many labels of each class; repeat 0 keeps those of the data's own name ("mnist5k~digit=10")."""
     label = modalities_for(dataset.card.modalities)[1]
@@ -203,10 +232,10 @@ def _training(task: _Task, dataset: Dataset, device: torch.device) -> Generator[
     order = Order(len(task.part), derived_seed(task.seed, "order"))
     model = task.model.to(device)
     working = Optimising(model, task.part, config, order, Randomness(model, device, task.seed))
-    size = yield from _silently(measure_micro_batch(working), working)
+    size = yield from _without_accuracy(_steps_of(measure_micro_batch(working), working))
     working.config = replace(config, micro_batch=size)
     for step in range(1, task.steps + 1):
-        figures = yield from _silently(working.advance(), working)
+        figures = yield from _without_accuracy(_steps_of(working.advance(), working))
         if not figures.finite():
             raise Problem(f"The loss was not finite at step {step}.", "Ask for another seed.")
         accuracy = None
@@ -215,14 +244,24 @@ def _training(task: _Task, dataset: Dataset, device: torch.device) -> Generator[
         yield step, accuracy
 
 
-def _silently(work: Generator[None, None, Any], working: Optimising) -> Generator[tuple[int, None], None, Any]:
-    """Do some work of a step, yielding wherever it does."""
+def _steps_of(work: Generator[None, None, Any], working: Optimising) -> Generator[int, None, Any]:
+    """Do some work of a step, yielding the steps done wherever it yields."""
     while True:
         try:
             next(work)
         except StopIteration as finished:
             return finished.value
-        yield working.step, None
+        yield working.step
+
+
+def _without_accuracy(work: Generator[int, None, Any]) -> Generator[tuple[int, None], None, Any]:
+    """The same with nothing to show."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as finished:
+            return finished.value
+        yield step, None
 
 
 def _accuracy(working: Optimising, dataset: Dataset) -> Generator[tuple[int, None], None, float]:

@@ -1,10 +1,14 @@
-"""log p(x) of pictures that do not belong to the data, beside what a softmax and a file's size know of that."""
+"""log p(x) of pictures that do not belong to the data, beside what a softmax and a file's size know of that.
+
+Of softmaxes there are two: that of the judge, a convolutional network which saw its pictures turned, moved and blurred
+and is the better for it, and that of a plain perceptron, trained here for a few seconds on the labels alone.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +30,7 @@ from dgm_studio.explore.classifying import (
     threshold_of,
     usual_scores,
 )
+from dgm_studio.explore.labels import Supervised, plain_classifier
 from dgm_studio.explore.loaded import Floats, as_bytes, as_floats
 from dgm_studio.explore.samples import fitted
 
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
 
 MOST_OTHER = 2  # other sets of data that are looked at
 PERMUTATION_SEED = 0
+PLAIN_STEPS = 1000  # of the perceptron's training; it reads 0.90 of mnist5k then, and no more after 1,500
+MEASURES = {"scores": "log p(x)", "softmax": "softmax", "plain": "plain softmax"}
 PICTURES_AT_ONCE = 100  # compressed or judged between two yields
 
 
@@ -76,11 +83,15 @@ def strange(x: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def others(name: str) -> list[str]:
-    """Sets of pictures in the box that are not the data `name`, at most two."""
+def others(name: str, shape: tuple[int, ...]) -> list[str]:
+    """At most two sets of pictures in the box that are not the data `name`; those most like in colour and size."""
     base = name.partition("~")[0]
-    known = [card for card in data.cards().values() if not card.made and card.name != base]
-    return [card.name for card in known if card.modalities[0].kind == "image"][:MOST_OTHER]
+    found = []
+    for card in data.cards().values():
+        first = card.modalities[0]
+        if first.kind == "image" and not card.made and card.name != base:
+            found.append((first.shape[0] != shape[0], abs(first.shape[1] - shape[1]), card.name))
+    return [other for *_, other in sorted(found)[:MOST_OTHER]]
 
 
 def _other(bench: Workbench, name: str, count: int, shape: tuple[int, ...]) -> Generator[Progress, None, Tensor]:
@@ -91,7 +102,7 @@ def _other(bench: Workbench, name: str, count: int, shape: tuple[int, ...]) -> G
     return torch.cat([fitted(one[0] if len(one) == 1 else one.permute(1, 2, 0), shape) for one in values])
 
 
-@answers(ScoreOutliers)
+@answers(ScoreOutliers, grad=True)
 def score_outliers(bench: Workbench, asked: ScoreOutliers) -> Iterator[Update]:
     """One kind after the other; the histogram grows by a kind each time."""
     found = contest(bench.model(asked.model))
@@ -102,34 +113,53 @@ def score_outliers(bench: Workbench, asked: ScoreOutliers) -> Iterator[Update]:
         raise Problem("There is nothing to score.", "Ask for at least one picture.")
     usual = pictures_at(part, found.model, torch.arange(min(asked.count, len(part)))).nan_to_num(0.0)
     kinds = {"test": usual, **strange(usual)}
-    names = others(card.data)
-    total = len(kinds) + len(names) + 1
+    names = others(card.data, found.model.modality.shape)
+    total = len(kinds) + len(names) + 2
     threshold = threshold_of((yield from usual_scores(bench, found, k)))
-    shown: dict[str, Any] = {"scores": {}, "softmax": {}, "auroc": {}, "pictures": {}, "threshold": threshold}
+    plain = yield from _plain(bench, found, total)
+    shown: dict[str, Any] = {"scores": {}, "softmax": {}, "plain": {}, "auroc": {}, "pictures": {}}
+    shown["threshold"] = threshold
     sizes: dict[str, Floats] = {}
-    for done, name in enumerate((*kinds, *names), 1):
+    for done, name in enumerate((*kinds, *names), 2):
         x = kinds.get(name)
         if x is None:
             x = (yield from _other(bench, name, asked.count, found.model.modality.shape)).to(found.model.device)
         parts: list[Floats] = []
         for scored in scoring(found, x, k, asked.seed, parts):
             yield Progress(done + scored / len(x), total, f"Scoring: {name}")
-        softmax, size = yield from _without_model(found, x)
-        sizes[name] = size
-        measured = {"log p(x)": np.concatenate(parts), "softmax": softmax}
-        shown = _with_kind(shown, name, measured, sizes, picture_of(x[:1]))
+        without = yield from _without_model(found, plain, x)
+        sizes[name] = without.pop("sizes")
+        shown = _with_kind(shown, name, {"scores": np.concatenate(parts), **without}, sizes, picture_of(x[:1]))
         yield Frame("outliers", shown)
 
 
-def _without_model(found: Contest, x: Tensor) -> Generator[Progress, None, tuple[Floats, Floats]]:
-    """The judge's greatest probability and the compressed size of each picture, [N] each; no judge, no probability."""
-    softmax, sizes = [], []
+def _plain(bench: Workbench, found: Contest, total: int) -> Generator[Progress, None, Supervised]:
+    """The perceptron, trained once."""
+    known = found.model.note("plain classifier")
+    if known is not None:
+        return cast(Supervised, known)
+    dataset = yield from bench.dataset(found.model.card.data)
+    training = plain_classifier(dataset, found.model.modality, found.label, PLAIN_STEPS, found.model.device)
+    while True:
+        try:
+            step = next(training)
+        except StopIteration as finished:
+            found.model.write("plain classifier", finished.value)
+            return cast(Supervised, finished.value)
+        yield Progress(1 + step / PLAIN_STEPS, total, "Training a plain classifier")
+
+
+def _without_model(found: Contest, plain: Supervised, x: Tensor) -> Generator[Progress, None, dict[str, Floats]]:
+    """Of each picture the greatest probability of the judge, if any, and of the perceptron, and its compressed size."""
+    parts: list[dict[str, Floats]] = []
     for some in torch.split(x, PICTURES_AT_ONCE):
-        if found.judge is not None:
-            softmax.append(as_floats(found.judged(some).exp().amax(1)))
-        sizes.append(complexity(as_bytes(some)))
-        yield Progress(len(sizes) * PICTURES_AT_ONCE, len(x), "Judging")
-    return np.concatenate(softmax or [np.zeros(0, np.float32)]), np.concatenate(sizes)
+        with torch.no_grad():
+            here = {"plain": as_floats(plain.guess(some).exp().amax(1))}
+            if found.judge is not None:
+                here["softmax"] = as_floats(found.judged(some).exp().amax(1))
+        parts.append({**here, "sizes": complexity(as_bytes(some))})
+        yield Progress(len(parts) * PICTURES_AT_ONCE, len(x), "Judging")
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _with_kind(
@@ -140,15 +170,11 @@ def _with_kind(
     picture: npt.NDArray[np.uint8],
 ) -> dict[str, Any]:
     """The Frame's data with one kind more."""
-    grown = {
-        **shown,
-        "scores": {**shown["scores"], name: measured["log p(x)"]},
-        "softmax": {**shown["softmax"], name: measured["softmax"]},
-        "pictures": {**shown["pictures"], name: picture},
-    }
+    grown = {**shown, "pictures": {**shown["pictures"], name: picture}}
+    for key, values in measured.items():
+        grown[key] = {**shown[key], name: values}
     if name != "test":
-        usual = {"log p(x)": grown["scores"]["test"], "softmax": grown["softmax"]["test"]}
-        areas = {by: auroc(usual[by], values) for by, values in measured.items() if len(values)}
+        areas = {MEASURES[key]: auroc(grown[key]["test"], values) for key, values in measured.items()}
         # What takes more bytes is taken for strange: log p(x) alone would say the same (Serra et al. 2020).
         areas["complexity"] = auroc(-sizes["test"], -sizes[name])
         grown["auroc"] = {**shown["auroc"], name: areas}

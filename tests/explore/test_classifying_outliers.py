@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dgm_studio.core.requests import ScoreOutliers
 from dgm_studio.core.updates import Frame
 from dgm_studio.data import registry as data
+from dgm_studio.explore import outliers
 from dgm_studio.explore.outliers import auroc, complexity, strange
 
 from .classes import BLOBS, blob_bench
@@ -42,18 +43,21 @@ def test_noise_takes_more_bytes_than_paper() -> None:
     assert complexity(noise).min() > 3 * complexity(paper).max()
 
 
-def test_the_histogram_grows_kind_by_kind_and_knows_what_does_not_belong() -> None:
+def test_the_histogram_grows_kind_by_kind_and_knows_what_does_not_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outliers, "PLAIN_STEPS", 20)
     bench = blob_bench()
     frames = [u.data for u in bench.answer(ScoreOutliers(BLOBS, 60)) if isinstance(u, Frame)]
     last = frames[-1]
     kinds = list(last["scores"])
-    assert kinds[:4] == ["test", "rotated", "inverted", "shuffled"] and "mnist5k" in kinds and len(kinds) == 6
+    assert kinds[:4] == ["test", "rotated", "inverted", "shuffled"] and kinds[4:] == ["mnist5k", "pixelfaces"]
     assert [list(f["scores"]) for f in frames] == [kinds[:k] for k in range(1, 7)]
-    assert set(last["softmax"]) == set(last["pictures"]) == set(kinds) and set(last["auroc"]) == set(kinds[1:])
+    assert set(last["softmax"]) == set(last["plain"]) == set(last["pictures"]) == set(kinds) and set(
+        last["auroc"]
+    ) == set(kinds[1:])
     for kind in kinds[1:]:
         areas = last["auroc"][kind]
         assert areas["log p(x)"] == pytest.approx(auroc(last["scores"]["test"], last["scores"][kind]))
-        assert set(areas) == {"log p(x)", "softmax", "complexity"}
+        assert set(areas) == {"log p(x)", "softmax", "plain softmax", "complexity"}
         assert last["pictures"][kind].shape == (8, 8)
     assert last["auroc"]["inverted"]["log p(x)"] > 0.99 and last["auroc"]["shuffled"]["log p(x)"] > 0.95
     part = data.load("digits8").split("test")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from dgm_studio.core.requests import (
 )
 from dgm_studio.core.updates import Problem
 from dgm_studio.data import registry as data
+from dgm_studio.explore import outliers
 from dgm_studio.explore.workbench import Workbench
 from dgm_studio.models import registry
 from dgm_studio.models.capabilities import capabilities_of
@@ -51,11 +54,13 @@ def adopted(bench: Workbench, system: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Workbench:
+def bench() -> Iterator[Workbench]:
     found = Workbench(torch.device("cpu"))
     for system in NAMES:
         adopted(found, system)
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outliers, "PLAIN_STEPS", 5)
+        yield found
 
 
 def test_every_system_that_classifies_is_looked_at_here() -> None:

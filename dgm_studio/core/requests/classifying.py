@@ -111,9 +111,11 @@ class ScoreOutliers:
     """log p(x) of pictures that do not belong here. Frame "outliers", growing; Progress.
 
     data: "scores": {"test" and each kind ("rotated", "inverted", "shuffled", other data's name): float32 [n] bound in
-    nats}, "softmax": {the same: float32 [n] greatest probability of the judge; empty without one}, "auroc": {kind:
-    {"log p(x)": v, "softmax": v where there is a judge, "complexity": v of the compressed size alone, what is larger
-    taken for strange}}, "pictures": {kind: one example}, "threshold" nats.
+    nats}, "softmax": {the same: float32 [n] greatest probability of the judge; empty without one}, "plain": {the same:
+    of a perceptron trained on the labels alone, the pictures as they are: the judge saw them turned and moved, and is
+    the better for it}, "auroc": {kind: {"log p(x)": v, "softmax": v where there is a judge, "plain softmax": v,
+    "complexity": v of the compressed size alone, what is larger taken for strange}}, "pictures": {kind: one example},
+    "threshold" nats.
     """
 
     model: str
