@@ -49,7 +49,7 @@ def test_the_histogram_grows_kind_by_kind_and_knows_what_does_not_belong(monkeyp
     frames = [u.data for u in bench.answer(ScoreOutliers(BLOBS, 60)) if isinstance(u, Frame)]
     last = frames[-1]
     kinds = list(last["scores"])
-    assert kinds[:4] == ["test", "rotated", "inverted", "shuffled"] and kinds[4:] == ["mnist5k", "pixelfaces"]
+    assert kinds[:4] == ["test", "rotated", "inverted", "shuffled"] and kinds[4] == "mnist5k" and len(kinds) == 6
     assert [list(f["scores"]) for f in frames] == [kinds[:k] for k in range(1, 7)]
     assert set(last["softmax"]) == set(last["plain"]) == set(last["pictures"]) == set(kinds) and set(
         last["auroc"]
