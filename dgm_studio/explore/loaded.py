@@ -230,6 +230,8 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 def _shown_modality(card: ModelCard) -> Modality:
     found = next((m for m in card.modalities if m.kind in ("image", "points")), None)
+    if found is None and Capability.CROSSES in card.capabilities:
+        return card.modalities[0]
     if found is None:
         raise Problem(f"{card.title} has neither pictures nor points to show.", "Update DGM Studio.")
     return found
