@@ -284,7 +284,8 @@ def _paint_label(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
     wide = min(QFontMetrics(font).horizontalAdvance(said), head.width() - room)
     draw_text(painter, head.adjusted(wide + 6, 0, 0, 0), figure, figures, look.colour("text2"))
     if agrees is not None:
-        mark(painter, QPointF(head.right() - look.px(6), head.center().y()), agrees)
+        after = head.left() + wide + QFontMetrics(figures).horizontalAdvance(figure) + look.px(18)
+        mark(painter, QPointF(min(after, head.right() - look.px(6)), head.center().y()), agrees)
     below = rect.adjusted(0, line + 2, 0, 0)
     if len(cell.values) > 1 and below.height() > 3 * line:
         others = " ".join(cell.modality.categories[max(likeliest(v), 0)] for v in cell.values[1:])
@@ -299,7 +300,7 @@ def _paint_label(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
 def _paint_bars(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any], best: int) -> bool:
     look = theme.current()
     font = look.font("caption")
-    step = min(rect.width() / len(shares), look.px(26))
+    step = min(rect.width() / len(shares), look.px(40))
     names = cell.modality.categories
     named = max(QFontMetrics(font).horizontalAdvance(name) for name in names) <= step
     truth = -1 if cell.truth is None else likeliest(cell.truth)

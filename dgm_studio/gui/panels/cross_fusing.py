@@ -33,13 +33,13 @@ class RuleChoice(SegmentedControl):
     """The rules of fusion; one that means nothing on these encoders cannot be chosen and says why."""
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(list(RULES.values()), "Rule of fusion", parent)
         self._reasons: tuple[str, ...] = ("",) * len(RULES)
+        super().__init__(list(RULES.values()), "Rule of fusion", parent)
 
     def set_reasons(self, reasons: Mapping[str, str]) -> None:
         """By rule, why it means nothing here; "" where it does."""
         self._reasons = tuple(str(reasons.get(rule, "")) for rule in RULES)
-        self.setAccessibleDescription(self.told())
+        self._describe()
         self.update()
 
     def told(self) -> str:
@@ -55,6 +55,10 @@ class RuleChoice(SegmentedControl):
                 QToolTip.showText(event.globalPos(), self._reasons[index], self)
                 return True
         return super().event(event)
+
+    def _describe(self) -> None:
+        super()._describe()
+        self.setAccessibleDescription(f"{self.accessibleDescription()}. {self.told()}".strip())
 
     def _choose(self, index: int) -> None:
         if 0 <= index < len(self._reasons) and self._reasons[index]:
@@ -73,7 +77,7 @@ class RuleChoice(SegmentedControl):
 
 
 class PrecisionSlider(ValueSlider):
-    """A factor from a sixteenth to sixteen, filled from 1; double-click gives 1."""
+    """A factor from a thousandth to a thousand, filled from 1; double-click gives 1."""
 
     def __init__(self, name: str, parent: QWidget) -> None:
         super().__init__(name, 1 / MOST_PRECISION, MOST_PRECISION, 1.0, parent, log=True)

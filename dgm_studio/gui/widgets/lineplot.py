@@ -228,9 +228,11 @@ class LinePlot(QWidget):
             seen = line.y[np.isfinite(line.y)]
             if seen.size:
                 ends.append((self._y_of(float(seen[-1])), line))
+        ends.sort(key=lambda end: end[0])
         top = -math.inf
-        for y, line in sorted(ends, key=lambda end: end[0]):
-            top = max(y - high / 2, top)
+        for place, (y, line) in enumerate(ends):
+            lowest = area.bottom() + high / 2 - (len(ends) - place) * high
+            top = min(max(y - high / 2, top), lowest)
             box = QRectF(area.right() + look.px(10), top, self.width() - area.right() - look.px(10), high)
             draw_text(painter, box, line.name, look.font("caption"), theme.line_colour(line.colour, 4.5))
             top += high
