@@ -65,8 +65,8 @@ class MMVAEConfig:
     hidden: int = option(
         256, "Units of the hidden layers.", low=1, high=4096, group="Model", log=True, title="Hidden units"
     )
-    encoder_layers: int = option(1, "Hidden layers of each encoder.", low=1, high=8, group="More")
-    decoder_layers: int = option(1, "Hidden layers of each decoder.", low=1, high=8, group="More")
+    encoder_layers: int = option(2, "Hidden layers of each encoder.", low=1, high=8, group="More")
+    decoder_layers: int = option(2, "Hidden layers of each decoder.", low=1, high=8, group="More")
     width: int = option(
         16, "Channels of the first convolution.", low=4, high=256, group="More", log=True, title="Convolution channels"
     )
@@ -131,7 +131,16 @@ class MMVAEConfig:
         "NeurIPS",
     ),
     config=MMVAEConfig,
-    tiny={"latent": 3, "hidden": 16, "width": 8, "dense": 8, "samples": 2, "scaling": False},
+    tiny={
+        "latent": 3,
+        "hidden": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "width": 8,
+        "dense": 8,
+        "samples": 2,
+        "scaling": False,
+    },
     objective=(
         "1/<i>M</i> &sum;<sub><i>m</i></sub> E<sub><i>z</i><sub>1..<i>K</i></sub> ~ <i>q</i>(<i>z</i>|"
         "<i>x<sub>m</sub></i>)</sub>[log 1/<i>K</i> &sum;<sub><i>k</i></sub> <i>p</i>(<i>z<sub>k</sub></i>) "
@@ -221,11 +230,16 @@ class MMVAE(nn.Module):
 
     def combine(self, experts: Mapping[str, Posterior], fusing: Fusing | None = None) -> Mixture:
         """`infer` for experts that are in hand already: what is fused otherwise need not be encoded again."""
-        return fusion.fuse(experts, fusing, "moe", empty=self._empty(), kind=self.config.posterior)
+        return fusion.fuse(experts, fusing, self.rule, empty=self._empty(), kind=self.config.posterior)
+
+    @property
+    def rule(self) -> str:
+        """The rule of fusion that it is trained with."""
+        return "moe"
 
     def rules(self) -> dict[str, str]:
         """Every rule of fusion: "" where these experts can be combined by it, else why not."""
-        return fusion.rules(self.config.posterior, "moe")
+        return fusion.rules(self.config.posterior, self.rule, len(self.modalities))
 
     def generate(self, z: Float[Tensor, "n z"], names: tuple[str, ...] = ()) -> dict[str, Likelihood]:
         """p(x_m | z) of the modalities named, of all by default."""
