@@ -204,7 +204,9 @@ def cross_datum(bench: Workbench, asked: CrossDatum) -> Iterator[Update]:
     joint = joints(model, datum, rows, asked.fusing)
     data = {**matrix(model, joint, asked, readers, truth), **about(model, joint, rows, datum)}
     for name, value in data["given"].items():
-        seen = told(readers[name], truth) if name in readers else ""
+        seen = ""
+        if name in readers:
+            seen = told(readers[name], truth or claims_of(readers[name], datum.views[name]))
         data["words"][f"given/{name}"] = in_words(modalities_of(model)[name], value, seen, sure=True)
     yield Frame("matrix", {**data, "milliseconds": 1e3 * (time.perf_counter() - started)})
 

@@ -25,6 +25,7 @@ from dgm_studio.core.updates import Frame, Problem
 from dgm_studio.data.dataset import Dataset, Part
 from dgm_studio.explore import crossing_wrong
 from dgm_studio.explore.workbench import Workbench
+from dgm_studio.training import criteria
 
 from .conftest import frame
 from .crossing_toys import COUNT, SHAPE, SPLITS, Exact, Telling, adopt, build, exact_data
@@ -76,6 +77,23 @@ def test_a_model_that_tells_the_truth_or_always_the_next_class_is_found_out(
     assert cross["label → other"]["value"] == coherent and cross["label → other"]["baseline"] == pytest.approx(1 / 3)
     assert [c["value"] for c in by_name(data, "latent factorisation")] == [1.0, 1.0]
     assert data["count"] == 60 and data["done"] and all(c["definition"].endswith(".") for c in data["criteria"])
+
+
+def test_a_checkpoints_card_can_carry_what_was_measured(bench: Workbench) -> None:
+    data = bench._data["labels"]
+    steps = criteria.figures(bench.model("shifted").module, data.card, data, count=30)
+    shares: list[float] = []
+    while True:
+        try:
+            shares.append(next(steps))
+        except StopIteration as finished:
+            found = finished.value
+            break
+    assert shares == sorted(shares) and shares[-1] <= 1.0
+    values = {name: metric.value for name, metric in found.items()}
+    assert values["coherence label → other"] == 0.0 and values["coherence joint"] == 0.0
+    assert values["probe label"] == values["probe other"] == 1.0
+    assert not any(metric.lower_is_better for metric in found.values())
 
 
 def test_a_model_that_does_not_listen_reaches_the_baselines_and_no_more(bench: Workbench) -> None:
