@@ -42,7 +42,7 @@ class Tally:
 
     def add(self, values: Float[Tensor, " n"]) -> None:
         """Take the figures of some examples; NaN counts as no example."""
-        known = values[~values.isnan()].double()
+        known = values[~values.isnan()].cpu().double()
         self.count += len(known)
         self.total += float(known.sum())
         self.squares += float(known.square().sum())
@@ -239,7 +239,7 @@ class JointDraws:
                 continue
             all_read = torch.stack([torch.cat(some) for some in by_modality.values()])
             same = (all_read == all_read[:1]).all(0) & (all_read >= 0).all(0)
-            agreed.append(same.double())
+            agreed.append(same.cpu().double())
             size = int(all_read.max()) + 1
             shares = [torch.bincount(row[row >= 0], minlength=size) / len(row) for row in all_read]
             chance.append(float(torch.stack(shares).prod(0).sum()))
