@@ -110,9 +110,9 @@ class ShowExperts:
     data: "experts": {modality: {"mean" [2], "covariance" [2, 2], "on": bool}}, "prior": the same, "joint": a list of
     {"weight", "mean" [2], "covariance" [2, 2], "of": tuple of the modalities behind this component}, "density" float32
     [B, A] of the joint, other dimensions integrated out, "x" [A], "y" [B], "axes": two names ("z03"), "shares":
-    {modality or "prior": share of the joint's precision, mean over the latent dimensions}, "kl": {modality: KL(joint || expert) in
-    nats}, "points": float32 [N, 2] posterior means of the split for the ground, "rule", "why": "" or why the rule means
-    nothing here.
+    {modality or "prior": share of the joint's precision, mean over the latent dimensions}, "kl": {modality: KL(joint
+    || expert) in nats}, "points": float32 [N, 2] posterior means of the split for the ground, "rule", "why": "" or why
+    the rule means nothing here.
 
     Args:
         model: Model key.
