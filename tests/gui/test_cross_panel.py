@@ -197,7 +197,7 @@ def test_a_rule_that_means_nothing_says_why_and_cannot_be_chosen(make: Make) -> 
 
 
 def test_a_frozen_cell_stays_while_the_datum_moves(make: Make) -> None:
-    panel, toy = make()
+    panel, _ = make()
     table, named = panel.matrix.table, commits(panel)
     place = (4, 1)
     assert table.lines()[4].given == ("image",)
@@ -368,7 +368,7 @@ def test_undo_goes_back_through_the_studio(make: Make) -> None:
 def test_experts_are_drawn_with_prior_and_joint_and_share_the_fusion(make: Make) -> None:
     panel, toy = make(section="experts")
     assert panel.experts.plane.gaussians() == ("prior", "image", "digit", "sentence", "joint")
-    assert "image 25%" in panel.shares.shares.accessibleDescription()
+    assert "image 25 %" in panel.shares.shares.accessibleDescription()
     panel.fusing.sliders["digit"]._track.put(8.0)
     assert last(toy, "experts").fusing.precision == {"digit": 8.0}
     panel.experts.chips["sentence"].clicked.emit()

@@ -132,7 +132,7 @@ class CrossPanel(Panel):
         for card in self._cards:
             column.addWidget(card)
         column.addStretch(1)
-        self._rail_area = _bare_scroll(self._rail, self._content, "Settings of the bench")
+        self._rail_area = bare_scroll(self._rail, self._content, "Settings of the bench")
         self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
         self._halves.setContentsMargins(0, 0, 0, 0)
@@ -141,7 +141,7 @@ class CrossPanel(Panel):
         self._halves.addWidget(self._rail_area)
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(_bare_scroll(self._content, self, self.title))
+        whole.addWidget(bare_scroll(self._content, self, self.title))
         theme.changed.connect(self._arrange)
         self._arrange()
 
@@ -352,7 +352,7 @@ class CrossPanel(Panel):
             super().keyPressEvent(event)
 
 
-def _bare_scroll(inner: QWidget, parent: QWidget, name: str) -> QScrollArea:
+def bare_scroll(inner: QWidget, parent: QWidget, name: str) -> QScrollArea:
     """Scrolls only when there is too little room."""
     area = QScrollArea(parent)
     area.setAccessibleName(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -307,18 +308,20 @@ def _paint_bars(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[
     foot = look.px(14) if named else look.px(6)
     ground = rect.bottom() - foot
     high = max(4.0, ground - rect.top())
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # upright bars need none, and it is slow
+    groove, strong, pale = look.colour("bg3", 0.5), look.colour("accent"), look.colour("text2")
     for place, share in enumerate(shares):
         left = rect.left() + place * step
-        full = QRectF(left + 1, rect.top(), step - 2, high)
-        plain_rounded(painter, full, look.colour("bg3", 0.5), 2)
+        painter.fillRect(QRectF(left + 1, rect.top(), step - 2, high), groove)
         bar = QRectF(left + 1, ground - max(1.0, float(share) * high), step - 2, max(1.0, float(share) * high))
-        plain_rounded(painter, bar, look.colour("accent" if place == best else "text2"), 2)
+        painter.fillRect(bar, strong if place == best else pale)
         if named:
             ink = look.colour("text" if place in (truth, best) else "text2")
             under = QRectF(left, ground + 1, step, foot - 1)
             draw_text(painter, under, names[place], look.font("caption", strong=place == truth), ink, _CENTRE)
         if place == truth:
             painter.fillRect(QRectF(left + 1, ground + 0.5, step - 2, 2), look.colour("text"))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     return not named
 
 
@@ -488,7 +491,10 @@ def _wrapped(painter: QPainter, box: QRectF, said: str, line: int) -> bool:
     return bool(left)
 
 
+_icon = lru_cache(maxsize=128)(icons.pixmap)
+
+
 def icon_at(painter: QPainter, rect: QRectF, name: str, colour: QColor, ratio: float) -> None:
     """An icon in a square."""
-    picture = icons.pixmap(name, colour.name(), round(rect.width() * ratio))
+    picture = _icon(name, colour.name(), round(rect.width() * ratio))
     painter.drawPixmap(rect, picture, QRectF(picture.rect()))

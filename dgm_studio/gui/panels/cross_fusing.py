@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QSizePolicy, QToolTip, QWidget
 
 from dgm_studio.gui import theme
@@ -34,6 +34,7 @@ class RuleChoice(SegmentedControl):
 
     def __init__(self, parent: QWidget) -> None:
         self._reasons: tuple[str, ...] = ("",) * len(RULES)
+        self._stepping = False
         super().__init__(list(RULES.values()), "Rule of fusion", parent)
 
     def set_reasons(self, reasons: Mapping[str, str]) -> None:
@@ -56,14 +57,20 @@ class RuleChoice(SegmentedControl):
                 return True
         return super().event(event)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows step over what cannot be chosen."""
+        self._stepping = True
+        super().keyPressEvent(event)
+        self._stepping = False
+
     def _describe(self) -> None:
         super()._describe()
         self.setAccessibleDescription(f"{self.accessibleDescription()}. {self.told()}".strip())
 
     def _choose(self, index: int) -> None:
         if 0 <= index < len(self._reasons) and self._reasons[index]:
-            beyond = index + (1 if index > self.index() else -1)  # arrows step over it
-            if self.hasFocus() and 0 <= beyond < len(self._reasons) and not self._reasons[beyond]:
+            beyond = index + (1 if index > self.index() else -1)
+            if self._stepping and 0 <= beyond < len(self._reasons) and not self._reasons[beyond]:
                 index = beyond
             else:
                 return

@@ -73,6 +73,7 @@ class CrossTable(QAbstractScrollArea):
         self._pins: dict[tuple[Row, str], Cell] = {}
         self._own: frozenset[str] = frozenset()
         self._example, self._samples = "", 1
+        self._first, self._widths = 0.0, list[float]()  # worked out once for each size
         self._ring: Place | None = None
         self._hover: Place | None = None
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -97,7 +98,7 @@ class CrossTable(QAbstractScrollArea):
 
     def set_lines(self, lines: Sequence[Line], samples: int = 1) -> None:
         """What follows from every part of it."""
-        resized = len(lines) != len(self._lines) or samples != self._samples
+        resized = [line.given for line in lines] != [line.given for line in self._lines] or samples != self._samples
         self._lines, self._samples = tuple(lines), samples
         if resized:
             self._fit()
@@ -309,7 +310,7 @@ class CrossTable(QAbstractScrollArea):
         inner = rect.adjusted(GAP, GAP - 1, -GAP, -GAP)
         given = row >= 0 and self._columns[column].name in self._lines[row].given
         if given:
-            plain_rounded(painter, rect.adjusted(2, 2, -2, -3), look.colour("accentbg", 0.45), 4)
+            painter.fillRect(rect.adjusted(2, 2, -2, -3).toAlignedRect(), look.colour("accentbg", 0.45))
         pin = self._pins.get((self._lines[row].given, self._columns[column].name)) if row >= 0 else None
         if pin is not None:
             inner = self._paint_pin(painter, inner, pin)
@@ -347,11 +348,14 @@ class CrossTable(QAbstractScrollArea):
 
     def _left(self) -> float:
         """Width of the first column."""
+        if self._first:
+            return self._first
         look = theme.current()
         metrics = QFontMetrics(look.font("caption"))
         named = max((metrics.horizontalAdvance(self._named(line.given)) for line in self._lines), default=0)
         chips = len(self._columns) * (look.px(24) + 4)
-        return float(min(max(look.px(116), chips + 2 * GAP, named + 3 * GAP), look.px(176)))
+        self._first = float(min(max(look.px(116), chips + 2 * GAP, named + 3 * GAP), look.px(176)))
+        return self._first
 
     def _named(self, given: Row) -> str:
         """A row in few words."""
@@ -373,6 +377,17 @@ class CrossTable(QAbstractScrollArea):
 
     def _across(self) -> tuple[list[float], list[float]]:
         """Left edges and widths of the columns, in the viewport."""
+        shift = self.horizontalScrollBar().value()
+        if not self._widths:
+            self._widths = self._shared_out()
+        lefts, x = [], self._left() - shift
+        for width in self._widths:
+            lefts.append(x)
+            x += width
+        return lefts, self._widths
+
+    def _shared_out(self) -> list[float]:
+        """The widths of the columns: what each needs, and its part of what is left."""
         look = theme.current()
         widths = [float(look.px(wanted_width(m, self._samples))) for m in self._columns]
         spare = self.viewport().width() - self._left() - sum(widths)
@@ -385,13 +400,10 @@ class CrossTable(QAbstractScrollArea):
         others = [n for n in range(len(widths)) if n not in pictures] or pictures
         for n in others:
             widths[n] += max(spare, 0.0) / len(others)
-        lefts, x = [], self._left() - self.horizontalScrollBar().value()
-        for width in widths:
-            lefts.append(x)
-            x += width
-        return lefts, widths
+        return widths
 
     def _fit(self) -> None:
+        self._first, self._widths = 0.0, []
         high, wide = self.viewport().height(), self.viewport().width()
         rows = self._row_height() * len(self._lines)
         bar = self.verticalScrollBar()
