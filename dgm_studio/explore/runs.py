@@ -16,7 +16,7 @@ from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.workbench import run_folder
 from dgm_studio.models import registry
-from dgm_studio.training.evaluate import evaluate
+from dgm_studio.training.figures import figures_of
 from dgm_studio.training.loop import Session
 from dgm_studio.training.record import Record
 
@@ -131,8 +131,7 @@ def evaluate_model(bench: Workbench, asked: Evaluate) -> Iterator[Update]:
     """Figures of a model on a part of its data."""
     model = bench.model(asked.model)
     dataset = yield from bench.dataset(model.card.data)
-    part = (dataset if registry.takes_views(model.module) else dataset.seen()).split(asked.split)
-    yield from evaluate(model.module, part, asked)
+    yield from figures_of(model.module, dataset, asked)
 
 
 def _health(metrics: Path, history: History) -> list[dict[str, Any]]:

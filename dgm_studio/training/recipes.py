@@ -30,7 +30,7 @@ from dgm_studio.core.runs import RunFolder, curves_file
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data import registry as data
 from dgm_studio.models import registry
-from dgm_studio.training.evaluate import evaluate
+from dgm_studio.training.figures import figures_of
 from dgm_studio.training.loop import Session
 from dgm_studio.training.record import HEADLINE
 
@@ -114,7 +114,7 @@ def publishing(run: Path | str, recipe: TrainingRecipe, folder: Path | None = No
     store.fit(model, tensors, f"The weights in {source.name}")
     request = Evaluate(str(source), **recipe.evaluate)
     found: dict[str, Metric] = {}
-    for update in evaluate(model.eval(), data.load(manifest.data).split(request.split), request):
+    for update in figures_of(model.eval(), data.load(manifest.data), request):
         if isinstance(update, Result):
             found = update.value
         elif isinstance(update, Progress):

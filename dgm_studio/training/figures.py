@@ -1,0 +1,126 @@
+"""All figures of a trained model on a part of its data: bounds, and what its capabilities add to them.
+
+Besides those of `evaluate`:
+
+"accuracy NAME"       share of pictures that a classifier of the model gets right.
+"coherence A → B"     share of values generated from A alone that the judge reads as the truth; "coherence joint" of
+                      draws from the prior, whose modalities are to agree (Shi et al. 2019, section 4).
+"probe A"             accuracy of a linear classifier on z drawn from q(z | A).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from dgm_studio.core.cards import Metric
+from dgm_studio.core.requests import Evaluate
+from dgm_studio.core.updates import Problem, Progress, Result, Update
+from dgm_studio.data.dataset import Dataset, Part
+from dgm_studio.models import registry
+from dgm_studio.models.capabilities import Classifies, Crosses
+from dgm_studio.training import criteria
+from dgm_studio.training.evaluate import evaluate
+from dgm_studio.training.looking import fetch
+from dgm_studio.training.order import derived_seed
+
+CLASSIFIED = 8  # pictures at once; fixed, never timed, so that figures repeat
+DRAWS = 10  # of z for each classified picture
+LARGEST_CROSSING = 500  # examples and draws that coherence is measured on
+
+
+def figures_of(model: nn.Module, dataset: Dataset, request: Evaluate) -> Iterator[Update]:
+    """Progress on the way, then Result: {name: Metric}.
+
+    Args:
+        model: In evaluation mode.
+        dataset: What it was trained on.
+        request: Which part, how many examples, how many draws, which seed.
+
+    Raises:
+        Problem: Fewer than one example or draw is asked for.
+    """
+    known = dataset if registry.takes_views(model) else dataset.seen()
+    part = known.split(request.split)
+    found: dict[str, Metric] = {}
+    for update in evaluate(model, part, request):
+        if isinstance(update, Result):
+            found |= update.value
+        else:
+            yield update
+    if classifies(model):
+        found |= yield from accuracies(model, part, request.split, request.count, DRAWS, request.seed)
+    if isinstance(model, Crosses):
+        count = min(request.count or len(part), len(part), LARGEST_CROSSING)
+        found |= yield from _crossing(model, known, request, count)
+    yield Result(found)
+
+
+def classifies(model: nn.Module) -> bool:
+    """Whether it says of pictures which class they are; a model that crosses may have no label."""
+    modalities = registry.modalities_of(model, ())
+    return isinstance(model, Classifies) and any(m.kind == "label" for m in modalities)
+
+
+def accuracies(
+    model: nn.Module, part: Part, split: str, count: int, samples: int, seed: int
+) -> Generator[Progress, None, dict[str, Metric]]:
+    """The share of pictures that each classifier of a model gets right, with its binomial standard error.
+
+    Args:
+        model: Classifies; in evaluation mode.
+        part: The examples; those without a class are left out.
+        split: What the part is called.
+        count: How many examples; 0 takes all.
+        samples: Draws of z for each.
+        seed: Of the draws.
+
+    Returns:
+        "accuracy NAME" for each classifier.
+
+    Raises:
+        Problem: No example has a known class.
+    """
+    label = next(m for m in registry.modalities_of(model, ()) if m.kind == "label")
+    truth = part.others[label.name]
+    rows = torch.arange(min(count or len(part), len(part)))
+    rows = rows[truth[rows.to(truth.device)].cpu() >= 0]
+    if not len(rows):
+        raise Problem(f"No example of the split {split} has a known class.", "Choose other data.")
+    device = next(model.parameters()).device
+    right: dict[str, int] = {}
+    for number, some in enumerate(rows.split(CLASSIFIED)):
+        generator = torch.Generator(device).manual_seed(derived_seed(seed, "classifying", number))
+        x, wanted = fetch(part, some, device), truth[some.to(truth.device)].to(device)
+        with torch.no_grad():
+            logs: dict[str, Tensor] = cast(Classifies, model).class_log_probs(x, generator, samples)
+        for name, values in logs.items():
+            right[name] = right.get(name, 0) + int((values.argmax(1) == wanted).sum())
+        yield Progress(int(some[-1]) + 1, int(rows[-1]) + 1, "Classifying")
+    return {
+        f"accuracy {name}": accuracy(hits, len(rows), f"{name}, K={samples}", split) for name, hits in right.items()
+    }
+
+
+def accuracy(right: int, count: int, estimator: str, split: str) -> Metric:
+    """A share with its binomial standard error."""
+    share = right / count
+    return Metric(share, "", estimator, math.sqrt(share * (1.0 - share) / count), split, lower_is_better=False)
+
+
+def _crossing(
+    model: nn.Module, dataset: Dataset, request: Evaluate, count: int
+) -> Generator[Progress, None, dict[str, Metric]]:
+    steps = criteria.figures(model, dataset.card, dataset, request.split, count, request.seed)
+    while True:
+        try:
+            with torch.no_grad():
+                share = next(steps)
+        except StopIteration as finished:
+            found: dict[str, Metric] = finished.value
+            return found
+        yield Progress(round(100 * share), 100, "Measuring coherence")
