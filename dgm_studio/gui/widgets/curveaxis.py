@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyqtgraph as pg
@@ -33,6 +34,8 @@ def duration(seconds: float) -> str:
     >>> duration(75), duration(3900)
     ('1 min 15 s', '1 h 05 min')
     """
+    if not math.isfinite(seconds):
+        return ""
     whole = round(abs(seconds))
     if whole < 60:
         return f"{seconds:.3g} s"
@@ -68,11 +71,12 @@ class ThemedAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
         self.dress()
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        """The numbers at the ticks."""
+        """The numbers at the ticks; nothing where a wheel that was turned too far has left all numbers."""
         if self.logMode:
-            return [number(10.0**v) for v in values]
+            return [number(10.0**v) if abs(v) < LARGEST_POWER else "" for v in values]
         write: Any = duration if self._time else number
         return [write(v * scale) for v in values]
 
 
 TICKS = 22
+LARGEST_POWER = 300  # of ten that a float holds with room to spare
