@@ -11,6 +11,7 @@ from dgm_studio.gui.panels.spec import Panel
 _TABLE = (
     ("training", "TrainingPanel"),
     ("cross", "CrossPanel"),
+    ("classify", "ClassifyPanel"),
     ("latent", "LatentPanel"),
     ("samples", "ReconstructPanel"),
     ("samples", "SamplesPanel"),
