@@ -71,6 +71,9 @@ class MMVAEConfig:
         16, "Channels of the first convolution.", low=4, high=256, group="More", log=True, title="Convolution channels"
     )
     dense: int = option(256, "Dense layer behind convolutions; 0 for none.", low=0, high=4096, group="More")
+    dropout: float = option(
+        0.1, "Probability of dropping hidden units in training.", low=0.0, high=0.9, group="More", title="Dropout"
+    )
     likelihood: str = option(
         "laplace", "Of images; auto takes bernoulli for grey, else gaussian.", choices=modal.LIKELIHOODS, group="More"
     )
@@ -138,6 +141,7 @@ class MMVAEConfig:
         "decoder_layers": 1,
         "width": 8,
         "dense": 8,
+        "dropout": 0.0,
         "samples": 2,
         "scaling": False,
     },
@@ -397,4 +401,5 @@ def sizes_of(config: MMVAEConfig) -> Sizes:
         likelihood=config.likelihood,
         scale=config.scale,
         text=config.text,
+        dropout=config.dropout,
     )

@@ -20,7 +20,7 @@ IMAGE = Modality("image", "image", (1, 4, 4))
 LABEL = Modality("digit", "label", (), categories=("a", "b", "c"))
 NUMBER = Modality("age", "real", (1,), centre=(50.0,), spread=(10.0,))
 ALL = (IMAGE, LABEL, NUMBER)
-TINY = {"latent": 2, "hidden": 12, "network": "mlp"}
+TINY = {"latent": 2, "hidden": 12, "network": "mlp", "dropout": 0.0}
 
 
 def _seeded(seed: int = 0) -> torch.Generator:
