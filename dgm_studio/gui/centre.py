@@ -209,7 +209,8 @@ class Centre(QWidget):
         self._head.setFixedHeight(theme.current().px(34))
 
     def _favourite(self, card: ModelCard, names: list[str]) -> str:
-        liked = ("training", "latent") if card.live or (card.steps and card.step < card.steps) else ("latent",)
+        own = ("cross", "latent")  # a model of several modalities is first looked at as one
+        liked = ("training", *own) if card.live or (card.steps and card.step < card.steps) else own
         return next((name for name in liked if name in names), names[0] if names else "")
 
     def _show_tabs(self, index: int) -> None:

@@ -27,14 +27,16 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.shots import pass_time
 from dgm_studio.gui.widgets.labels import ElidedLabel
 from dgm_studio.gui.window import StudioWindow
-from tests.gui import latent_toy, window_fakes
+from tests.gui import cross_toy, latent_toy, window_fakes
 from tests.gui.window_fakes import SYSTEM, model, studio_window
 
 TOY = latent_toy.card()
+CROSS = cross_toy.card(cross_toy.SIX)
 RUN = model("run:/tmp/none/run 14", value=118.9, snapshots=(0, 64, 128, 256), step=256, steps=256)
 PANELS = {
     "training": RUN.key,
     "latent": TOY.key,
+    "cross": CROSS.key,
     "samples": "zoo:vae-digits",
     "reconstruct": "zoo:vae-digits",
     "compare": "zoo:vae-digits",
@@ -71,6 +73,8 @@ def answer(asked: Any, known: Callable[[Any], Iterator[Update]]) -> Iterator[Upd
         yield Result([{"key": RUN.key, "name": "run 14", "end": 256, **about}])
     elif isinstance(asked, requests.ListSystems):
         yield Result((SYSTEM,))
+    elif hasattr(cross_toy.Toy, f"_{kind}"):
+        yield from cross_toy.Toy(cross_toy.SIX).updates("", asked)
     elif kind in LATENT and kind != "SamplePrior":
         yield from latent_toy.Toy().updates("", asked)
     else:
@@ -84,7 +88,7 @@ def window(
     known = window_fakes.answer
     monkeypatch.setattr(window_fakes, "answer", lambda asked: answer(asked, known))
     theme.use("dark", 1.0)
-    made = studio_window(tmp_path, runs=(RUN, TOY))
+    made = studio_window(tmp_path, runs=(RUN, TOY, CROSS))
     adopt(made)
     made.show()
     yield made

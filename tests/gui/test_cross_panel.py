@@ -27,9 +27,9 @@ from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross import CrossPanel
-from dgm_studio.gui.panels.cross_cells import Cell, agreement, words
 from dgm_studio.gui.panels.cross_editors import UNSEEN
 from dgm_studio.gui.panels.cross_state import RULES
+from dgm_studio.gui.panels.cross_values import Cell, agreement, words
 from dgm_studio.gui.widgets.stateframe import CanvasState
 from tests.gui import cross_toy
 from tests.gui.cross_toy import SIDE, SIX, THREE, TWO, Toy

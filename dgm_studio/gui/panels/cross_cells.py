@@ -1,10 +1,9 @@
-"""How a value of each kind of modality is painted into a cell, and how it is said in words."""
+"""How a value of each kind of modality is painted into a cell of the matrix."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,78 +11,16 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetrics, QImage, QPainter, QPen, QPolygonF
 
-from dgm_studio.core.cards import Modality
 from dgm_studio.gui import icons, theme
-from dgm_studio.gui.panels.cross_state import (
-    NUMBERS,
-    attribute_words,
-    likeliest,
-    number_of,
-    number_range,
-)
+from dgm_studio.gui.panels.cross_state import likeliest, number_of, number_range
+from dgm_studio.gui.panels.cross_values import LINE, MOST_BARS, Cell, agreement, said_of, short
 from dgm_studio.gui.widgets.curveaxis import number
-from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, plain_rounded, print_in_theme, to_image
+from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, plain_rounded
 
-ICONS = {
-    "image": "image",
-    "label": "tag",
-    "categorical": "tag",
-    "attributes": "list",
-    "real": "number",
-    "positive": "number",
-    "vector": "curves",
-    "text": "text",
-}
-MOST_BARS = 16  # categories that stand beside each other
 LISTED = 4  # of more categories than that
-LINE = 16
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-
-
-@dataclass
-class Cell:
-    """What stands in one cell.
-
-    Args:
-        modality: Of the value.
-        values: Samples in the form in which Frames carry them; none while nothing is known.
-        truth: The datum's own value, None when it is missing or this is it.
-        judged: What a small classifier sees: "word", "agrees" (bool or None); empty where nobody judges.
-    """
-
-    modality: Modality
-    values: Sequence[Any] = ()
-    truth: Any = None
-    judged: Mapping[str, Any] = field(default_factory=dict)
-    _images: list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]] = field(default_factory=list)
-
-    def images(self) -> list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]]:
-        """The samples of an image, printed in the theme's ink, with what is erased of them."""
-        if not self._images:
-            self._images = [_image(np.asarray(value)) for value in self.values]
-        for image, _ in self._images:
-            print_in_theme(image)
-        return self._images
-
-
-def wanted_height(modality: Modality) -> int:
-    """The height in which a value can be read, before scaling with the text."""
-    if modality.kind == "attributes":
-        return LINE * math.ceil(len(modality.columns) / 2) + 10
-    return 48 if modality.kind in (*NUMBERS, "text") else 62
-
-
-def wanted_width(modality: Modality, samples: int) -> int:
-    """Likewise the width."""
-    wide = {"image": 64 * min(samples, 2) + 16, "text": 130, "attributes": 110, "vector": 130}
-    if modality.kind == "attributes" and len(modality.columns) > 4:
-        return 2 * wide["attributes"]
-    if modality.kind in ("label", "categorical"):
-        count = len(modality.categories)
-        return max(100, min(count, MOST_BARS) * 13 + 16) if count <= MOST_BARS else 150
-    return wide.get(modality.kind, 104)
 
 
 def paint(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> bool:
@@ -111,50 +48,6 @@ def paint(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> bool:
         "vector": _paint_vector,
     }
     return painters.get(kind, _paint_text)(painter, rect, cell)
-
-
-def words(cell: Cell) -> str:
-    """A cell in words, for tooltips and screen readers."""
-    if not len(cell.values):
-        return "missing"
-    told = "; ".join(dict.fromkeys(value_words(cell.modality, value) for value in cell.values))
-    if cell.judged.get("word"):
-        sign = {True: ", as it is", False: ", which it is not"}.get(cell.judged.get("agrees"), "")  # type: ignore[arg-type]
-        told += f"; the judge sees {cell.judged['word']}{sign}"
-    return told
-
-
-def value_words(modality: Modality, value: Any) -> str:
-    """One value in words."""
-    kind = modality.kind
-    if kind == "image":
-        height, width = np.asarray(value).shape[:2]
-        return f"a picture of {width} by {height}"
-    if kind in ("label", "categorical"):
-        best = likeliest(value)
-        return "unknown" if best < 0 else f"{modality.categories[best]} {float(np.ravel(value)[best]):.0%}"
-    if kind == "attributes":
-        return ", ".join(said for said, _ in _said(modality, value))
-    if kind in NUMBERS:
-        mean, low, high = (float(np.ravel(v)[0]) for v in number_of(value))
-        span = f", 90 % within {number(_short(low))} to {number(_short(high))}" if high > low else ""
-        return f"{number(_short(mean))} {modality.unit}".strip() + span
-    if kind == "vector":
-        return ", ".join(number(_short(float(v))) for v in np.ravel(number_of(value)[0])[:8])
-    return str(value) or "nothing said"
-
-
-def agreement(cell: Cell) -> bool | None:
-    """Whether the first sample says what the datum says; None where nobody can tell."""
-    if cell.judged:
-        agrees = cell.judged.get("agrees")
-        return None if agrees is None else bool(agrees)
-    if cell.truth is None or not len(cell.values):
-        return None
-    if cell.modality.kind in ("label", "categorical"):
-        truth = likeliest(cell.truth)
-        return None if truth < 0 else likeliest(cell.values[0]) == truth
-    return None
 
 
 def missing(painter: QPainter, rect: QRectF, said: str) -> None:
@@ -193,13 +86,6 @@ def mark(painter: QPainter, at: QPointF, agrees: bool) -> None:
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
-
-
-def _image(value: np.ndarray[Any, Any]) -> tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]:
-    erased = value < 0 if value.dtype != np.uint8 else np.zeros(value.shape, bool)
-    gone = np.asarray(erased.any(-1) if erased.ndim == 3 else erased, bool)
-    image = to_image(np.clip(value, 0, 255).astype(np.uint8))
-    return image, gone if gone.any() else None
 
 
 def paint_picture(
@@ -254,6 +140,9 @@ def _paint_judged(painter: QPainter, rect: QRectF, cell: Cell) -> None:
     look = theme.current()
     font = look.font("caption")
     word, agrees = str(cell.judged["word"]), agreement(cell)
+    right = cell.judged.get("right")
+    if "," in word and right is not None:  # of many things, how many
+        word, agrees = f"{float(right):.0%} right".replace("%", " %"), agrees or None
     wide = QFontMetrics(font).horizontalAdvance(word)
     side = look.px(14) if agrees is not None else 0
     left = max(rect.left(), rect.center().x() - (wide + side) / 2)
@@ -350,19 +239,9 @@ def _paint_list(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[
     return True
 
 
-def _said(modality: Modality, value: Any) -> list[tuple[str, float]]:
-    """The likeliest category of every attribute in words, and its probability."""
-    found = []
-    for column, shares in zip(modality.columns, value, strict=True):
-        best = likeliest(shares)
-        said = f"{column.name} unknown" if best < 0 else attribute_words(column.name, column.categories[best])
-        found.append((said, 0.0 if best < 0 else float(np.ravel(shares)[best])))
-    return found
-
-
 def _paint_attributes(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
     look = theme.current()
-    said = _said(cell.modality, cell.values[0])
+    said = said_of(cell.modality, cell.values[0])
     line = look.px(LINE)
     fit = max(1, int(rect.height() // line))
     columns = min(3, max(1, math.ceil(len(said) / fit)))
@@ -393,16 +272,12 @@ def wrong_attribute(cell: Cell, place: int) -> bool | None:
 # -- numbers and words -------------------------------------------------------------------------------------------------
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
 def _paint_number(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
     look = theme.current()
     line = look.px(LINE)
     mean, low, high = (float(np.ravel(v)[0]) for v in number_of(cell.values[0]))
     head = QRectF(rect.left(), rect.top(), rect.width(), line + 2)
-    figure = number(_short(mean))
+    figure = number(short(mean))
     draw_text(painter, head, figure, look.figures("body"), look.colour("text"))
     left = QFontMetrics(look.figures("body")).horizontalAdvance(figure) + 5
     draw_text(painter, head.adjusted(left, 0, 0, 0), cell.modality.unit, look.font("caption"), look.colour("text2"))

@@ -203,7 +203,8 @@ class ImageEditor(Editor):
         row.addStretch(1)
         self.column.addLayout(row)
         if channels == 3:  # strokes of grey on a photograph mean nothing
-            self.brush.set_words(["Unknown"])
+            self.brush.hide()
+            self.column.addWidget(label("The brush makes pixels unknown", "secondary", self))
         self.column.addWidget(self.brush)
         self.brush.chosen.connect(self._on_brush)
         self.back.clicked.connect(self.canvas.undo)

@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
 
 from dgm_studio.core.cards import Modality
 from dgm_studio.gui import icons, theme
-from dgm_studio.gui.panels.cross_cells import ICONS
 from dgm_studio.gui.panels.cross_editors import editor_of
 from dgm_studio.gui.panels.cross_state import MOST_SAMPLES, SPLITS, Bench
+from dgm_studio.gui.panels.cross_values import ICONS
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel, label

@@ -13,9 +13,9 @@ from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import CrossDatum, from_json, to_json
 from dgm_studio.core.updates import Failed, Frame, Problem, Update
 from dgm_studio.gui import icons, theme
-from dgm_studio.gui.panels.cross_cells import ICONS, Cell
 from dgm_studio.gui.panels.cross_state import MOST_PINS, SPLITS, Bench, subset_words
 from dgm_studio.gui.panels.cross_table import CrossTable, Line, Row
+from dgm_studio.gui.panels.cross_values import ICONS, Cell
 from dgm_studio.gui.panels.latent_room import FlowBox
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.labels import label

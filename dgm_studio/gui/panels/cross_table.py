@@ -21,8 +21,9 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QMenu, QSizePolicy, Q
 
 from dgm_studio.core.cards import Modality
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross_cells import ICONS, Cell, icon_at, paint, wanted_height, wanted_width, words
+from dgm_studio.gui.panels.cross_cells import icon_at, paint
 from dgm_studio.gui.panels.cross_state import subset_words
+from dgm_studio.gui.panels.cross_values import ICONS, Cell, wanted_height, wanted_width, words
 from dgm_studio.gui.widgets.painting import draw_text, focus_ring, follow_theme, plain_rounded
 
 HEAD, GAP = 26, 6
