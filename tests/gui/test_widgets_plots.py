@@ -344,19 +344,9 @@ def test_the_first_spike_of_a_run_does_not_flatten_the_rest_but_zooming_there_sh
     assert curves._box.viewRange()[1][1] > 500
 
 
-@pytest.mark.parametrize("reach", [1e3, 1e200, 1e307])
-@pytest.mark.parametrize("log", [False, True])
-def test_a_view_that_was_zoomed_out_beyond_all_numbers_still_paints(
-    adopt: Adopt, monkeypatch: pytest.MonkeyPatch, reach: float, log: bool
-) -> None:
-    unhandled: list[object] = []
-    monkeypatch.setattr("sys.excepthook", lambda *about: unhandled.append(about))
+def test_an_axis_that_was_zoomed_out_beyond_all_numbers_still_has_ticks(adopt: Adopt) -> None:
     curves = plot(adopt)
-    curves.append("loss", [1, 2, 3], [1.0, 2.0, 4.0], seconds=[0.1, 0.2, 0.3])
-    curves.set_log(log)
+    curves.set_log(True)
+    assert curves._left.tickStrings([-1e300, -400.0, 2.0, 400.0, math.inf], 1.0, 1.0) == ["", "", "100", "", ""]
     curves.set_axis("time")
-    curves.show()
-    curves._plot.setRange(xRange=(-reach, reach), yRange=(-reach, reach))
-    QTest.qWait(60)
-    curves.grab()
-    assert not unhandled
+    assert curves._bottom.tickStrings([math.inf, -math.inf, 75.0], 1.0, 1.0) == ["", "", "1 min 15 s"]
