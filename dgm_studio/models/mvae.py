@@ -140,8 +140,10 @@ class MVAEConfig:
         group="Objective",
         title="Beta",
     )
+    # No warm-up by default: with one, z fills with style while nothing is charged for it. Measured on digits with labels,
+    # after 640 steps: bounds 7 to 15 nats better, but label to image 0.32 rather than 0.78 (lambda 5).
     kl_warmup: int = option(
-        1000,
+        0,
         "Steps over which the weight of the KL rises from 0 to beta.",
         low=0,
         high=1_000_000,
