@@ -140,7 +140,7 @@ class MVAEConfig:
         group="Objective",
         title="Beta",
     )
-    # No warm-up by default: with one, z fills with style while nothing is charged for it. Measured on digits with labels,
+    # None by default: with one, z fills with style while nothing is charged for it. Measured on digits with labels
     # after 640 steps: bounds 7 to 15 nats better, but label to image 0.32 rather than 0.78 (lambda 5).
     kl_warmup: int = option(
         0,
