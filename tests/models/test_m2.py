@@ -95,7 +95,7 @@ def test_a_run_counts_its_labels_before_the_first_step_and_keeps_the_count(tmp_p
         run=str(tmp_path / "run"),
         system="m2",
         data="digits8~digit=5",
-        config=registry.tiny("m2"),
+        config=registry.tiny("m2") | {"alpha": 0.1},
         training={"steps": 2, "batch": 8, "micro_batch": 8},
     )
     session = Session(ask)
