@@ -92,7 +92,8 @@ def paint_picture(
     painter: QPainter, space: QRectF, image: QImage, erased: np.ndarray[Any, Any] | None, ratio: float
 ) -> QRectF:
     """One picture as large as it fits, what is erased of it hatched; returns where it was drawn."""
-    target = fitted(image.size(), space, ratio, whole=image.width() * ratio * 2 < space.width() * ratio)
+    scale = min(space.width() / image.width(), space.height() / image.height()) * ratio
+    target = fitted(image.size(), space, ratio, whole=scale >= 3)  # below, whole pixels would cost too much size
     draw_picture(painter, target, image, smooth=image.width() > 12)
     if erased is not None:
         step = target.width() / erased.shape[1]
@@ -164,6 +165,8 @@ def _paint_label(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
     look = theme.current()
     line = look.px(LINE)
     shares = np.ravel(np.asarray(cell.values[0], float))
+    if len(shares) <= LISTED:
+        return _paint_list(painter, rect, cell, shares, whole=True)
     best, agrees = likeliest(shares), agreement(cell)
     head = QRectF(rect.left(), rect.top(), rect.width(), line)
     said = "unknown" if best < 0 else cell.modality.categories[best]
@@ -184,7 +187,7 @@ def _paint_label(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
         below.setBottom(under.top())
     if len(shares) <= MOST_BARS:
         return _paint_bars(painter, below, cell, shares, best) or cut
-    return _paint_list(painter, below, cell, shares) or cut
+    return _paint_list(painter, below, cell, shares, whole=False) or cut
 
 
 def _paint_bars(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any], best: int) -> bool:
@@ -214,29 +217,32 @@ def _paint_bars(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[
     return not named
 
 
-def _paint_list(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any]) -> bool:
+def _paint_list(painter: QPainter, rect: QRectF, cell: Cell, shares: np.ndarray[Any, Any], *, whole: bool) -> bool:
+    """Categories in lines: all of a few in their order (`whole`), else the likeliest first."""
     look = theme.current()
-    line = look.px(LINE)
-    many = max(1, min(LISTED, int(rect.height() // line)))
-    for row, place in enumerate(np.argsort(-shares)[:many]):
-        box = QRectF(rect.left(), rect.top() + row * line, rect.width(), line - 2)
+    line = min(look.px(LINE + 4), rect.height() / len(shares)) if whole else look.px(LINE)
+    order = np.arange(len(shares)) if whole else np.argsort(-shares)[: max(1, min(LISTED, int(rect.height() // line)))]
+    truth, best, agrees = -1 if cell.truth is None else likeliest(cell.truth), likeliest(shares), agreement(cell)
+    top = rect.top() + (rect.height() - line * len(order)) / 2
+    figures, cut = look.px(38), False
+    for row, place in enumerate(order.tolist()):
+        box = QRectF(rect.left(), top + row * line, rect.width(), line - 2)
+        share, won = float(shares[place]), place == best
         plain_rounded(painter, box, look.colour("bg3", 0.4), 3)
-        plain_rounded(
-            painter,
-            QRectF(box.topLeft(), QSize(1, 1)).adjusted(0, 0, box.width() * float(shares[place]), box.height() - 1),
-            look.colour("accent", 0.35),
-            3,
-        )
-        draw_text(
-            painter,
-            box.adjusted(4, 0, -34, 0),
-            cell.modality.categories[int(place)],
-            look.font("caption"),
-            look.colour("text"),
-        )
-        figure = f"{float(shares[place]):.0%}".replace("%", " %")
+        if share > 0.02:
+            filled = QRectF(box.left(), box.top(), box.width() * share, box.height())
+            plain_rounded(painter, filled, look.colour("accent", 0.4), 3)
+        if place == truth:
+            painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), look.colour("text"))
+        side = look.px(14) if won and whole and agrees is not None else 0
+        word = cell.modality.categories[place]
+        room = box.adjusted(5, 0, -figures - side, 0)
+        cut = draw_text(painter, room, word, look.font("caption", strong=won), look.colour("text")) or cut
+        figure = f"{share:.0%}".replace("%", " %")
         draw_text(painter, box.adjusted(0, 0, -3, 0), figure, look.figures("caption"), look.colour("text2"), _RIGHT)
-    return True
+        if side:
+            mark(painter, QPointF(box.right() - figures - side / 2, box.center().y()), bool(agrees))
+    return cut or not whole
 
 
 def _paint_attributes(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
@@ -300,7 +306,7 @@ def _paint_number(painter: QPainter, rect: QRectF, cell: Cell) -> bool:
         dot = QPointF(x_of(float(np.ravel(number_of(value)[0])[0])), y)
         painter.setPen(QPen(look.colour("bg1"), 1.5))
         painter.setBrush(look.colour("accent"))
-        painter.drawEllipse(dot, look.px(4), look.px(4))
+        painter.drawEllipse(dot, look.px(3.5), look.px(3.5))
     return False
 
 

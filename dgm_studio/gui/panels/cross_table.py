@@ -27,6 +27,7 @@ from dgm_studio.gui.panels.cross_values import ICONS, Cell, wanted_height, wante
 from dgm_studio.gui.widgets.painting import draw_text, focus_ring, follow_theme, plain_rounded
 
 HEAD, GAP = 26, 6
+CHIP = 22
 TALLEST = 168
 Row = tuple[str, ...]
 Place = tuple[int, int]  # row (-1 is the datum) and column
@@ -284,8 +285,8 @@ class CrossTable(QAbstractScrollArea):
 
     def _paint_given(self, painter: QPainter, rect: QRectF, line: Line) -> None:
         look, ratio = theme.current(), self.devicePixelRatioF()
-        side, icon = look.px(24), look.px(14)
-        step = min(side + 4, (rect.width() + 4) / len(self._columns))
+        side, icon = look.px(CHIP), look.px(14)
+        step = min(side + 3, (rect.width() + 3) / len(self._columns))
         for place, modality in enumerate(self._columns):
             on = modality.name in line.given
             chip = QRectF(rect.left() + place * step, rect.top(), min(side, step - 2), side)
@@ -354,7 +355,7 @@ class CrossTable(QAbstractScrollArea):
         look = theme.current()
         metrics = QFontMetrics(look.font("caption"))
         named = max((metrics.horizontalAdvance(self._named(line.given)) for line in self._lines), default=0)
-        chips = len(self._columns) * (look.px(24) + 4)
+        chips = len(self._columns) * (look.px(CHIP) + 3)
         self._first = float(min(max(look.px(116), chips + 2 * GAP, named + 3 * GAP), look.px(176)))
         return self._first
 
@@ -368,7 +369,7 @@ class CrossTable(QAbstractScrollArea):
     def _row_height(self) -> float:
         look = theme.current()
         least = max((look.px(wanted_height(m)) for m in self._columns), default=look.px(60)) + 2 * GAP
-        chips = look.px(24 + 34) + 2 * GAP
+        chips = look.px(CHIP + 34) + 2 * GAP
         room = (self.viewport().height() - look.px(HEAD)) / (len(self._lines) + 1)
         return float(int(min(max(least, chips, room), max(least, look.px(TALLEST)))))
 
@@ -393,9 +394,10 @@ class CrossTable(QAbstractScrollArea):
         widths = [float(look.px(wanted_width(m, self._samples))) for m in self._columns]
         spare = self.viewport().width() - self._left() - sum(widths)
         pictures = [n for n, m in enumerate(self._columns) if m.kind == "image"]
+        share = max(spare, 0.0) * (0.6 if len(pictures) < len(widths) else 1.0) / max(1, len(pictures))
         for n in pictures:  # a picture is as wide as it can be high
             wish = (self._row_height() - 2 * GAP) * min(self._samples, 4) - widths[n]
-            more = min(max(spare, 0.0) * (0.6 if len(pictures) < len(widths) else 1.0), max(0.0, wish))
+            more = min(share, max(0.0, wish))
             widths[n] += more
             spare -= more
         others = [n for n in range(len(widths)) if n not in pictures] or pictures

@@ -76,8 +76,10 @@ def wanted_width(modality: Modality, samples: int) -> int:
         return 2 * wide["attributes"]
     if modality.kind in ("label", "categorical"):
         count = len(modality.categories)
+        if count <= 4:
+            return 96
         return max(100, min(count, MOST_BARS) * 13 + 16) if count <= MOST_BARS else 150
-    return wide.get(modality.kind, 104)
+    return wide.get(modality.kind, 94)
 
 
 def words(cell: Cell) -> str:
