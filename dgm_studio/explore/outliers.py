@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MOST_OTHER = 2  # other sets of data that are looked at
 PERMUTATION_SEED = 0
-PLAIN_STEPS = 1000  # of the perceptron's training; it reads 0.90 of mnist5k then, and no more after 1,500
+PLAIN_STEPS = 1000  # of the perceptron's training; it reads 0.92 of mnist5k then, as after 1,500
 MEASURES = {"scores": "log p(x)", "softmax": "softmax", "plain": "plain softmax"}
 PICTURES_AT_ONCE = 100  # compressed or judged between two yields
 
