@@ -28,8 +28,8 @@ from dgm_studio.gui.widgets.segmented import SegmentedControl
 
 DATA = "data"
 TITLES = {
-    "classify": "Which class, and how probable",
-    "attack": "The least change that fools it",
+    "classify": "Which class it is",
+    "attack": "What fools it",
     "outliers": "What does not belong",
     "labels": "How many labels it takes",
     "robustness": "Accuracy under attack",
@@ -235,7 +235,7 @@ class ClassifyPanel(Panel):
         elif topic == DATA and isinstance(update, Result) and isinstance(update.value, DataCard):
             counts = update.value.counts
             self.bench.about = {"counts": counts}
-            self.labels.count = int(counts.get("train", 0))
+            self.labels.set_count(int(counts.get("train", 0)))
             self.picture.show_state()
 
     def take_file(self, path: str) -> bool:
@@ -249,6 +249,7 @@ class ClassifyPanel(Panel):
 
     def _on_example(self) -> None:
         self.picture.show_state()
+        self.attack.show_truth()
         if not self._ready:
             self._ready = True
             self.ready()

@@ -1,4 +1,4 @@
-"""The attack page: the least change that fools each classifier, what it reads before and after, whether it shows."""
+"""The attack page: a small change that fools each classifier, what it reads before and after, whether it shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
@@ -31,10 +31,9 @@ from dgm_studio.gui.widgets.stateframe import StateFrame
 from dgm_studio.gui.widgets.valueslider import ValueSlider
 
 ATTACK = "attack"
-NAMES, HEAD, LEAST_ROW, MOST_PICTURE = 118, 22, 104, 190
+HEAD, LINE, GAP, LEAST_ROW, MOST_PICTURE = 22, 18, 8, 126, 230
 HEADS = ("Original", "Change", "Adversarial")
 _CENTRE = Qt.AlignmentFlag.AlignCenter
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class AttackTable(QWidget):
@@ -58,6 +57,11 @@ class AttackTable(QWidget):
         self.setAccessibleDescription("; ".join(f"{name}: {self.words(name)}" for name in self.names()))
         self.updateGeometry()
 
+    def set_truth(self, truth: int) -> None:
+        """The class that is right; -1 when nobody knows."""
+        self._truth = truth
+        self.update()
+
     def names(self) -> tuple[str, ...]:
         """The classifiers that were attacked."""
         return tuple(self._data.get("adversarial") or ())
@@ -78,7 +82,7 @@ class AttackTable(QWidget):
     def sizeHint(self) -> QSize:
         """Rows that can be read."""
         look = theme.current()
-        return QSize(620, look.px(HEAD) + max(2, len(self.names())) * look.px(150))
+        return QSize(620, look.px(HEAD) + max(2, len(self.names())) * look.px(180))
 
     def minimumSizeHint(self) -> QSize:
         """Lower rows."""
@@ -86,73 +90,67 @@ class AttackTable(QWidget):
         return QSize(look.px(420), look.px(HEAD) + max(1, len(self.names())) * look.px(LEAST_ROW))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Heads, then the rows."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        look, names = theme.current(), self.names()
+        """What the columns are, then the rows."""
+        names = self.names()
         if not names:
             return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        look = theme.current()
         head, high = look.px(HEAD), (self.height() - look.px(HEAD)) / len(names)
         side = self._side(high)
-        font, ink = look.font("caption"), look.colour("text2")
         for place, word in enumerate(HEADS):
-            box = QRectF(look.px(NAMES) + place * (side + 8), 0, side, head)
-            draw_text(painter, box, word, font, ink, _CENTRE)
+            box = QRectF(place * (side + GAP), 0, side, head)
+            draw_text(painter, box, word, look.font("caption"), look.colour("text2"))
         self._paint_legend(painter, QRectF(self._right(side), 0, self.width() - self._right(side), head))
+        line, whole = look.px(LINE), side + look.px(LINE) + 4
         for row, name in enumerate(names):
-            self._paint_row(painter, name, row, QRectF(0, head + row * high, self.width(), high))
+            top = head + row * high + max(0.0, (high - whole) / 2 if row else 0.0)
+            self._paint_head(painter, name, row, QRectF(0, top, self.width(), line))
+            top += line + 4
+            self._paint_pictures(painter, name, top, side)
+            self._paint_bars(painter, name, QRectF(self._right(side), top, self.width() - self._right(side), side))
 
     def _paint_legend(self, painter: QPainter, box: QRectF) -> None:
-        look = theme.current()
-        left = box.left()
-        for word, token in (("before", "text2"), ("after", "accent")):
+        look, left = theme.current(), box.left()
+        font, ink = look.font("caption"), look.colour("text2")
+        for word, token in (("p(y | x) before", "text2"), ("after", "accent")):
             plain_rounded(painter, QRectF(left, box.center().y() - 4, 8, 8), look.colour(token), 2)
-            wide = look.px(50)
-            draw_text(
-                painter,
-                QRectF(left + 13, box.top(), wide, box.height()),
-                word,
-                look.font("caption"),
-                look.colour("text2"),
-            )
-            left += wide + 16
+            wide = QFontMetrics(font).horizontalAdvance(word) + 4
+            draw_text(painter, QRectF(left + 13, box.top(), wide, box.height()), word, font, ink)
+            left += wide + 28
 
-    def _paint_row(self, painter: QPainter, name: str, row: int, box: QRectF) -> None:
-        look, side = theme.current(), self._side(box.height())
-        line = look.px(16)
-        names = look.px(NAMES) - 12
-        top = box.center().y() - 2 * line
-        swatch = QRectF(0, top + line / 2 - 5, 10, 10)
-        plain_rounded(painter, swatch, stamp_colour(row + 1), 2)
-        strong, caption, ink = look.font("secondary", strong=True), look.font("caption"), look.colour("text2")
-        draw_text(painter, QRectF(16, top, names - 16, line), shown_name(name), strong, look.colour("text"))
-        figures = self._data["log_prob"]
+    def _paint_head(self, painter: QPainter, name: str, row: int, box: QRectF) -> None:
+        """Who was attacked, how far the picture is from the original, how probable it is now."""
+        look = theme.current()
+        plain_rounded(painter, QRectF(0, box.center().y() - 5, 10, 10), stamp_colour(row + 1), 2)
+        strong = look.font("secondary", strong=True)
+        wide = QFontMetrics(strong).horizontalAdvance(shown_name(name)) + 4
+        draw_text(painter, box.adjusted(16, 0, 0, 0), shown_name(name), strong, look.colour("text"))
         moved = float((self._data.get("norm") or {}).get(name, 0.0))
-        said = (f"{'within' if moved else 'by'} {moved:.3f}", "log p(x)", nats(float(figures[name])))
-        for place, words in enumerate(said, 1):
-            draw_text(painter, QRectF(0, top + place * line, names, line), words, caption, ink)
+        score = nats(float(self._data["log_prob"][name]))
+        said = f"changed by up to {moved:.3f}, log p(x) {score}"
+        draw_text(painter, box.adjusted(wide + 26, 0, 0, 0), said, look.font("caption"), look.colour("text2"))
+
+    def _paint_pictures(self, painter: QPainter, name: str, top: float, side: float) -> None:
         for place, image in enumerate(self._images[name]):
-            left = look.px(NAMES) + place * (side + 8)
-            space = QRectF(left, box.top() + (box.height() - side) / 2, side, side)
+            space = QRectF(place * (side + GAP), top, side, side)
             target = fitted(image.size(), space, self.devicePixelRatioF(), whole=False)
             draw_picture(painter, target, image, smooth=place != 1 and image.width() > 12)
-            painter.setPen(QPen(look.colour("line"), 1))
+            painter.setPen(QPen(theme.current().colour("line"), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(target)
-        right = QRectF(self._right(side), box.top() + 2, self.width() - self._right(side), box.height() - 4)
-        self._paint_bars(painter, name, right)
 
     def _paint_bars(self, painter: QPainter, name: str, box: QRectF) -> None:
-        look, line = theme.current(), theme.current().px(16)
+        look, line = theme.current(), theme.current().px(LINE)
         before, after = (np.asarray(self._data[when][name], float) for when in ("before", "after"))
         head = QRectF(box.left(), box.top(), box.width() - look.px(18), line)
         draw_text(painter, head, self.words(name), look.figures("caption"), look.colour("text"))
         truth = self._truth if self._truth >= 0 else int(before.argmax())
         mark(painter, QPointF(box.right() - look.px(8), head.center().y()), int(after.argmax()) == truth)
-        crossed = self.transfer(name)
         foot = QRectF(box.left(), box.bottom() - line, box.width(), line)
-        draw_text(painter, foot, crossed, look.font("caption"), look.colour("text2"))
-        area = box.adjusted(0, line + 6, 0, -(line + look.px(18)))
+        draw_text(painter, foot, self.transfer(name), look.font("caption"), look.colour("text2"))
+        area = box.adjusted(0, line + 6, 0, -(line + look.px(20)))
         step = area.width() / len(self.categories)
         wide = max(2.0, min(step * 0.36, look.px(14)))
         painter.setPen(QPen(look.colour("line"), 1))
@@ -163,21 +161,20 @@ class AttackTable(QWidget):
                 tall = max(1.0, float(share) * area.height())
                 plain_rounded(painter, QRectF(left, area.bottom() - tall, wide, tall), look.colour(token), 2)
             right = place == self._truth
-            under = QRectF(x - step / 2, area.bottom() + 2, step, look.px(14))
+            under = QRectF(x - step / 2, area.bottom() + 3, step, look.px(14))
             ink = look.colour("text" if right else "text2")
             draw_text(painter, under, word, look.font("caption", strong=right), ink, _CENTRE)
 
     def _side(self, high: float) -> float:
         look = theme.current()
-        room = (self.width() - look.px(NAMES)) * 0.52 / 3 - 8
-        return max(24.0, min(high - 12, room, look.px(MOST_PICTURE)))
+        return max(24.0, min(high - look.px(LINE) - 16, self.width() * 0.6 / 3 - GAP, look.px(MOST_PICTURE)))
 
     def _right(self, side: float) -> float:
-        return theme.current().px(NAMES) + 3 * (side + 8) + theme.current().px(16)
+        return 3 * (side + GAP) + theme.current().px(12)
 
     def _read(self, shares: np.ndarray[Any, Any]) -> str:
         best = int(shares.argmax())
-        return f"{self.categories[best]} {percent(float(shares[best]))}"
+        return f"{self.categories[best]} ({percent(float(shares[best]))})"
 
     def _print(self) -> None:
         """Pictures in the theme's ink; the change in colours of which the middle is nothing."""
@@ -221,6 +218,7 @@ class AttackCard(Card):
         for slider in self.sliders.values():
             slider.moved.connect(self._on_moved)
         self.show_running(False)
+        self.say("")
         self.show_state()
 
     def _lay_out(self) -> None:
@@ -258,6 +256,11 @@ class AttackCard(Card):
         self.line.setVisible(running)
         if running:
             self.line.set_share(None)
+
+    def say(self, words: str) -> None:
+        """How it ended."""
+        self.words.setText(words)
+        self.words.setVisible(bool(words))
 
     def _on_epsilon(self, value: float) -> None:
         self.bench.set(epsilon=round(value, 4))
@@ -320,10 +323,20 @@ class AttackPage(QWidget):
     def ask(self) -> None:
         """One step is taken at once; several wait for the button, and what is shown gets a mark."""
         wanted = self.bench.state.attack(self.bench.card.key)
-        if wanted.method == "fgsm":
+        if wanted.method != "fgsm":
+            self.show_stale()
+        elif wanted != self._shown:
             self._send(wanted)
-        else:
-            self.frame.set_stale(self._shown is not None and self._shown != wanted)
+
+    def show_stale(self) -> None:
+        """Whether what is shown belongs to older settings."""
+        wanted = self.bench.state.attack(self.bench.card.key)
+        self.frame.set_stale(self._shown is not None and self._shown != wanted)
+
+    def show_truth(self) -> None:
+        """The example's class has come."""
+        if self._shown is not None:
+            self.table.set_truth(self.bench.truth())
 
     def start(self) -> None:
         """Attack now."""
@@ -332,7 +345,12 @@ class AttackPage(QWidget):
     def stop(self) -> None:
         """Stop; what came so far stays."""
         self.bench.ask.cancel(ATTACK)
-        self._end("Stopped; the last step stays.")
+        self._end("Stopped; the last step stays." if self._shown else "Stopped.")
+        if self._shown is None:
+            self.frame.show_empty()
+        else:
+            self.frame.show_ready()
+            self.show_stale()
 
     def forget(self) -> None:
         """Other weights."""
@@ -342,9 +360,8 @@ class AttackPage(QWidget):
         if wanted == self.asked:
             return
         self.asked = wanted
-        if self._shown is None:
-            self.frame.show_waiting()
-        self.settings.words.setText("")
+        self.frame.show_waiting()
+        self.settings.say("")
         self.settings.show_running(wanted.method != "fgsm")
         self._ticket = self.bench.ask(ATTACK, wanted)
 
@@ -366,7 +383,7 @@ class AttackPage(QWidget):
     def _end(self, words: str) -> None:
         self.asked = None
         self.settings.show_running(False)
-        self.settings.words.setText(words)
+        self.settings.say(words)
 
     def _show(self, data: Mapping[str, Any], asked: AttackPicture) -> None:
         bench = self.bench
@@ -381,13 +398,26 @@ class AttackPage(QWidget):
             PlotLine(shown_name(name), _padded(each, longest), theme.CATEGORIES[place])
             for place, (name, each) in enumerate(loss.items(), 1)
         ]
-        self.loss.set_lines(np.arange(1, longest + 1), lines if longest else (), low=0.0)
+        most = max((float(np.nanmax(each)) for each in loss.values() if len(each)), default=1.0)
+        self.loss.set_lines(np.arange(1, longest + 1), lines if longest else (), 0.0, rounded_up(most))
         self._shown = asked
         self.frame.show_ready()
-        self.frame.set_stale(asked != bench.state.attack(bench.card.key))
+        self.show_stale()
         step = f", step {data['step']} of {data['steps']}" if int(data["steps"]) > 1 else ""
         self.told.emit(f"epsilon {asked.epsilon:.3g}{step}")
 
 
 def _padded(values: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     return np.concatenate([values, np.full(count - len(values), math.nan)])
+
+
+def rounded_up(value: float) -> float:
+    """The next even number of the leading figure, so that an axis and its middle are plain numbers.
+
+    >>> rounded_up(14.4), rounded_up(0.031), rounded_up(0.0)
+    (20.0, 0.04, 1.0)
+    """
+    if not value > 0.0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{next(power * step for step in (1.0, 2.0, 4.0, 6.0, 8.0, 10.0) if power * step >= value):.6g}")

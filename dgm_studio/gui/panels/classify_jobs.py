@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from dgm_studio.gui.widgets.curveaxis import duration
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.lineplot import LinePlot, PlotLine
 from dgm_studio.gui.widgets.progressline import ProgressLine
-from dgm_studio.gui.widgets.stateframe import StateFrame
+from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
 from dgm_studio.gui.widgets.valueslider import ValueSlider
 
 LABELS = (1, 2, 5, 10, 20, 50)
@@ -102,6 +103,7 @@ class JobPage(QWidget):
         super().__init__(parent)
         self.bench, self.settings = bench, card
         self._job: Ticket | None = None
+        self._since = 0.0
         self.frame = StateFrame(content, self)
         self.frame.set_empty(empty, card.start.text(), "curves")
         whole = QVBoxLayout(self)
@@ -132,6 +134,7 @@ class JobPage(QWidget):
         """Begin."""
         if self._job is None:
             self._job = self.bench.ask.job(self.request(), self.name())
+            self._since = 0.0
             self.settings.words.setText("Waiting for its turn.")
             self.settings.show_running(True)
 
@@ -142,7 +145,7 @@ class JobPage(QWidget):
 
     def forget(self) -> None:
         """Other weights: what is shown belongs to the older ones."""
-        self.frame.set_stale(self.frame.content.isVisible())
+        self.frame.set_stale(self.frame.state is CanvasState.READY)
 
     def receive_job(self, update: Update, ticket: Ticket) -> None:
         """Progress, figures, the end."""
@@ -150,9 +153,9 @@ class JobPage(QWidget):
             self._job = ticket  # begun before the panel was closed and opened again
             self.settings.show_running(True)
         if isinstance(update, Progress):
+            self._since = self._since or time.monotonic()
             self.settings.line.set_share(update.done / update.total if update.total else None)
-            left = f"\n{duration(update.seconds_left)} left" if update.seconds_left else ""
-            self.settings.words.setText(f"{update.text}{left}")
+            self.settings.words.setText(f"{update.text}{self._left(update)}")
         elif isinstance(update, Frame):
             self.show_answer(update.data)
             self.frame.show_ready()
@@ -162,6 +165,14 @@ class JobPage(QWidget):
             self.settings.words.setText("Stopped; what is there stays." if isinstance(update, Cancelled) else "")
             if isinstance(update, Failed):
                 self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+
+    def _left(self, update: Progress) -> str:
+        """How long it will take, once a twentieth is done; by the worker's estimate where it has one."""
+        share = update.done / update.total if update.total else 0.0
+        seconds = update.seconds_left
+        if seconds is None and share > 0.05 and self._since:
+            seconds = (time.monotonic() - self._since) * (1.0 - share) / share
+        return f"\n{duration(max(1.0, round(seconds)))} left" if seconds else ""
 
 
 class LabelsPage(JobPage):
@@ -184,6 +195,25 @@ class LabelsPage(JobPage):
         empty = "How many labels a generative classifier needs, and the same classifier without the generative part."
         super().__init__(bench, card, self.plot, empty, parent)
         self.count = 0  # training examples of the data, once they are known
+        self.note = WrappedLabel("secondary", card)
+        card.body.insertWidget(2, self.note)
+        for slider in card.sliders.values():
+            slider.moved.connect(self._tell_work)
+        self._tell_work()
+
+    def set_count(self, count: int) -> None:
+        """How many training examples the data have."""
+        self.count = count
+        self._tell_work()
+
+    def forget(self) -> None:
+        """Other weights make no difference: the models are trained anew."""
+
+    def _tell_work(self) -> None:
+        asked = self.request()
+        every = f" All are {self.all_labels():,.0f} a class." if self.count else ""
+        trainings = 2 * len(asked.labels) * asked.seeds
+        self.note.setText(f"{trainings} trainings of {asked.steps:,} steps, one after the other.{every}")
 
     def request(self) -> TraceLabels:
         """What the settings ask for."""

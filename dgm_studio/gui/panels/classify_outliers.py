@@ -81,7 +81,8 @@ class Histograms(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         look = theme.current()
         area = QRectF(self.rect()).adjusted(4, look.px(20), -4, -look.px(36))
-        most = max((float(each.max()) for each in self._shares.values()), default=1.0) or 1.0
+        inside = slice(1 if self._cut else 0, None)  # what is collected at the edge would make all else flat
+        most = max((float(each[inside].max()) for each in self._shares.values()), default=1.0) or 1.0
         x = self._x_of(area, self._threshold)
         painter.fillRect(
             QRectF(area.left(), area.top(), max(0.0, x - area.left()), area.height()), look.colour("bad", 0.07)
@@ -89,7 +90,7 @@ class Histograms(QWidget):
         painter.setPen(QPen(look.colour("line"), 1))
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         for place, each in enumerate(self._shares.values()):
-            self._paint_shape(painter, area, each / most, place)
+            self._paint_shape(painter, area, np.minimum(each / most, 1.04), place)
         pen = QPen(look.colour("text"), 1)
         pen.setDashPattern([4, 3])
         painter.setPen(pen)

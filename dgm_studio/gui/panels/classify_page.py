@@ -197,8 +197,11 @@ class ClassifyPage(QWidget):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
-        column.addWidget(self.bars)
-        column.addWidget(self.styles, 1)
+        joined = QVBoxLayout()  # the band of the right class runs through both
+        joined.setSpacing(0)
+        joined.addWidget(self.bars)
+        joined.addWidget(self.styles, 1)
+        column.addLayout(joined, 1)
         column.addWidget(self.how)
         column.addWidget(self.verdict)
         column.addWidget(self.gauge)

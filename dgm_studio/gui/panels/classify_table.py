@@ -94,7 +94,7 @@ class ClassBars(Columns):
     def words(self, name: str) -> str:
         """What a classifier reads."""
         best = int(self._shares[name].argmax())
-        return f"{self.categories[best]} {percent(float(self._shares[name][best]))}"
+        return f"{self.categories[best]} ({percent(float(self._shares[name][best]))})"
 
     def sizeHint(self) -> QSize:
         """A row each under the names of the classes."""
