@@ -26,7 +26,7 @@ from .conftest import frame
 @pytest.fixture
 def empty(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     """A bench, and small networks that learn fast."""
-    monkeypatch.setattr(labels, "CONFIG", {"hidden": 16, "latent": 2})
+    monkeypatch.setattr(labels, "CONFIG", {"hidden": 16, "latent": 2, "dropout": 0.0})
     monkeypatch.setattr(labels, "TRAINING", {"batch": 32, "learning_rate": 0.02, "warmup": 0, "ema": 0.8})
     return Workbench(torch.device("cpu"))
 
