@@ -443,6 +443,7 @@ def test_the_scoreboard_is_a_job_that_can_be_stopped_and_shows_its_figures(make:
     toy.work()
     assert panel.scores.tiles() == 5
     assert "image to digit" in panel.scores.coherence.accessibleDescription()
+    assert "image judged by small CNN, 98.0\N{NO-BREAK SPACE}% right" in panel.bench.judges_words()
     assert panel.scores.frame.state is CanvasState.READY
     panel.weighing.weigh.click()
     assert isinstance(last(toy, "weights"), WeighSamples)

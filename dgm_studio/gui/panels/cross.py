@@ -160,7 +160,11 @@ class CrossPanel(Panel):
         else:
             self._rail_area.setMinimumWidth(0)
             self._rail_area.setMaximumWidth(16_777_215)
-            self._rail_area.setMinimumHeight(self._rail.minimumSizeHint().height() + 4)
+            column = self._rail.layout()
+            column.activate()
+            wide = self.width() - 2 * theme.SPACE[2]
+            high = column.totalHeightForWidth(wide) if column.hasHeightForWidth() else column.totalSizeHint().height()
+            self._rail_area.setMinimumHeight(high + 4)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Lay out anew."""

@@ -269,7 +269,11 @@ class ExpertsPage(QWidget):
             return
         data, bench = self._data, self.bench
         look = theme.current()
-        shapes = []
+        several, shapes = len(data["joint"]) > 1, []
+        if several:  # under the experts, with which the parts of a mixture may coincide
+            shapes += [
+                ("", *_gaussian(p), look.colour("text"), False, 1 + 4 * float(p["weight"])) for p in data["joint"]
+            ]
         if data.get("prior"):
             shapes.append((PRIOR, *_gaussian(data["prior"]), look.colour("text2"), True, 1.25))
         for name, expert in data["experts"].items():
@@ -277,10 +281,8 @@ class ExpertsPage(QWidget):
             if not expert.get("on", True):
                 colour.setAlphaF(0.35)
             shapes.append((name, *_gaussian(expert), colour, not expert.get("on", True), 1.75))
-        several = len(data["joint"]) > 1
-        for part in data["joint"]:
-            width = 1.25 + 1.5 * float(part.get("weight", 1.0))
-            shapes.append((JOINT if not several else "", *_gaussian(part), look.colour("text"), False, width))
+        if not several:
+            shapes.append((JOINT, *_gaussian(data["joint"][0]), look.colour("text"), False, 2.75))
         self.plane.set_gaussians(tuple(shapes))
         points = data.get("points")
         self.plane.set_points(np.asarray(points if points is not None else np.zeros((0, 2))), radius=1.5)
@@ -298,7 +300,7 @@ class ExpertsPage(QWidget):
         parts = data["joint"]
         if len(parts) > 1:
             told = ", ".join(f"{subset_words(p['of'])} {float(p['weight']):.0%}".replace("%", " %") for p in parts[:6])
-            return f"{rule} of {len(parts)} components: {told}{' …' if len(parts) > 6 else ''}."
+            return f"{rule} of {len(parts)} components: {told}{' …' if len(parts) > 6 else '.'}"
         return f"{rule}: one joint. Ellipses are one and two standard deviations, the shade is the joint's density."
 
     # -- by hand -------------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ class FusingCard(Card):
             self.rule.set_index(list(RULES).index(rule))
         self.why.setText(self._words(rule, trained, reasons))
         self.prior.setChecked(state.prior_expert)
-        self.prior.setEnabled(rule != "moe")
+        self.prior.setVisible(rule != "moe")  # a mixture asks each expert alone
         for name, slider in self.sliders.items():
             slider.set_value(state.precision.get(name, 1.0))
             slider.setEnabled(name not in state.missing)
@@ -221,7 +221,9 @@ class ShareBars(QWidget):
             draw_text(painter, figure, self._figure(value), look.figures("caption"), look.colour("text"), _RIGHT)
 
     def _figure(self, value: float) -> str:
-        return f"{value:.0%}".replace("%", " %") if self._unit == "%" else f"{value:.1f} {self._unit}"
+        if self._unit == "%":
+            return f"{value:.0%}".replace("%", " %")
+        return f"{value:.1f} {self._unit}" if value < 100 else f"{value:,.0f} {self._unit}"
 
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
@@ -68,12 +68,15 @@ class RightWrongBars(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         each, line = look.px(66), look.px(20)
-        named, figures = look.px(48), look.px(120)
+        named, figures = look.px(48), look.px(110)
         for place, (name, right, wrong, error) in enumerate(self._rows):
             top = place * each
             head = QRectF(0, top, self.width(), line)
-            draw_text(painter, head, name, look.font("secondary", strong=True), look.colour("text"))
-            most = max((abs(v) for v in (right, wrong) if math.isfinite(v)), default=1.0) or 1.0
+            font = look.font("secondary", strong=True)
+            draw_text(painter, head, name, font, look.colour("text"))
+            beside = head.adjusted(QFontMetrics(font).horizontalAdvance(name) + 8, 0, 0, 0)
+            draw_text(painter, beside, self._unit, look.font("caption"), look.colour("text2"))
+            most = max((abs(v) + error for v in (right, wrong) if math.isfinite(v)), default=1.0) or 1.0
             groove = max(20.0, self.width() - named - figures)
             for row, (word, value, token) in enumerate((("right", right, "good"), ("wrong", wrong, "bad"))):
                 y = top + line + row * line
@@ -92,7 +95,7 @@ class RightWrongBars(QWidget):
                             QRectF(bar.right() - half, middle, 2 * half, 0).topLeft(),
                             QRectF(bar.right() - half, middle, 2 * half, 0).topRight(),
                         )
-                said = f"{number(float(f'{value:.4g}'))} {self._unit}".strip() if math.isfinite(value) else "…"
+                said = number(float(f"{value:.4g}")) if math.isfinite(value) else "…"
                 at = QRectF(self.width() - figures, y, figures, line)
                 draw_text(painter, at, said, look.figures("caption"), look.colour("text"), _RIGHT)
 

@@ -136,6 +136,7 @@ class MatrixPage(QWidget):
         self.table.set_lines(lines, asked.samples)
         self.show_state()
         self.told.emit(f"{float(data.get('milliseconds', 0.0)):.1f} ms")
+        self.table.set_hint(self.bench.judges_words())
 
     def _cells(self, data: Mapping[str, Any], row: str, truth: Mapping[str, Any]) -> tuple[Cell, ...]:
         judged = data.get("judged") or {}

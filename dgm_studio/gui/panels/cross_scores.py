@@ -43,7 +43,9 @@ DEFINITIONS = {
     "cross generation": "What is generated from one modality tells what that one tells.",
     "synergy": "Knowing more modalities at once says no less than knowing one.",
 }
+COHERENT = "Share of the generated values that the judge reads as the truth"
 TILE = 236
+SHARES = ("", "share", "%")  # units of what lies between 0 and 1
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -151,7 +153,7 @@ class Tile(QFrame):
         column.addWidget(head)
         column.addWidget(about)
         column.addLayout(row)
-        column.addWidget(_Against(value, baseline, unit, self))
+        column.addWidget(_Against(value, baseline, unit, self, slack=error))
         trivial = WrappedLabel("secondary", self)
         trivial.setText(f"{entry.get('baseline name') or 'trivial baseline'}: {_figure(baseline, unit)}")
         column.addWidget(trivial)
@@ -162,12 +164,15 @@ class Tile(QFrame):
 
 
 class _Against(QWidget):
-    """A value as a bar, the baseline as a tick on it."""
+    """A share as a bar with the baseline as a tick; other figures as a dot beside the tick."""
 
-    def __init__(self, value: float, baseline: float, unit: str, parent: QWidget) -> None:
+    def __init__(self, value: float, baseline: float, unit: str, parent: QWidget, *, slack: float = 0.0) -> None:
         super().__init__(parent)
-        self._value, self._baseline = value, baseline
-        self._most = 1.0 if unit in ("", "share", "%") else max(abs(value), abs(baseline)) * 1.1 or 1.0
+        self._value, self._baseline, self._slack = value, baseline, slack
+        self._share = unit in SHARES
+        room = 0.25 * (abs(value - baseline) or abs(value) or 1.0)
+        self._low = 0.0 if self._share else min(value, baseline) - room
+        self._high = 1.0 if self._share else max(value, baseline) + room
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
@@ -175,21 +180,25 @@ class _Against(QWidget):
         return QSize(120, theme.current().px(14))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Groove, bar, tick."""
+        """Groove, bar or dot, tick."""
         look = theme.current()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        groove = QRectF(0, self.height() / 2 - 3, self.width(), 6)
-        plain_rounded(painter, groove, look.colour("bg3"), 3)
-        better = self._value > self._baseline
-        wide = min(max(self._value / self._most, 0.0), 1.0) * groove.width()
-        plain_rounded(
-            painter, QRectF(0, groove.top(), max(2.0, wide), 6), look.colour("accent" if better else "bad"), 3
-        )
-        x = min(max(self._baseline / self._most, 0.0), 1.0) * groove.width()
-        painter.fillRect(
-            QRectF(min(max(x - 1, 0.0), self.width() - 2.0), 1, 2, self.height() - 2.0), look.colour("text")
-        )
+        middle = self.height() / 2
+        plain_rounded(painter, QRectF(0, middle - 3, self.width(), 6), look.colour("bg3"), 3)
+        colour = look.colour("accent" if self._value + self._slack >= self._baseline else "bad")
+        x = self._x_of(self._value)
+        if self._share:
+            plain_rounded(painter, QRectF(0, middle - 3, max(2.0, x), 6), colour, 3)
+        tick = min(max(self._x_of(self._baseline) - 1, 0.0), self.width() - 2.0)
+        painter.fillRect(QRectF(tick, 1, 2, self.height() - 2.0), look.colour("text"))
+        if not self._share:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour)
+            painter.drawEllipse(QPointF(x, middle), 4, 4)
+
+    def _x_of(self, value: float) -> float:
+        return min(max((value - self._low) / (self._high - self._low), 0.0), 1.0) * self.width()
 
 
 class ScoreCard(Card):
@@ -271,7 +280,9 @@ class ScoresPage(QWidget):
         area.setWidget(inner)
         self.frame = StateFrame(area, self)
         self.frame.set_empty(
-            "Four criteria, each beside a trivial baseline; coherence and diversity of every conditioning.", "Score"
+            "Four criteria, each beside a trivial baseline; coherence and diversity of every conditioning.",
+            "Score",
+            "target",
         )
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -284,17 +295,20 @@ class ScoresPage(QWidget):
         self._plots.hide()
 
     def _lay_out(self, inner: QWidget) -> None:
+        self._hints: list[WrappedLabel] = []
         tables = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         tables.setSpacing(theme.SPACE[3])
         for words, hint, table in (
-            ("Coherence", "Share of the generated values that the judge reads as the truth", self.coherence),
+            ("Coherence", COHERENT, self.coherence),
             ("Diversity", "Mean distance of two samples of a cell, 1 is that of two test examples", self.diversity),
         ):
             side = QVBoxLayout()
+            side.setSpacing(2)
             head = label(words, "heading", inner)
             head.setToolTip(hint)
             under = WrappedLabel("caption", inner)
             under.setText(hint + ".")
+            self._hints.append(under)
             side.addWidget(head)
             side.addWidget(under)
             side.addWidget(table)
@@ -381,6 +395,8 @@ class ScoresPage(QWidget):
         names = [m.name for m in self.bench.modalities]
         self.coherence.set_values(data.get("coherence") or {}, names)
         self.diversity.set_values(data.get("diversity") or {}, names)
+        judged = self.bench.judges_words()
+        self._hints[0].setText(f"{COHERENT}. {judged}".strip())
         self._scores.show()
         self.frame.show_ready()
         self.told.emit(f"{int(data.get('count', 0)):,} examples")
@@ -417,6 +433,6 @@ class ScoresPage(QWidget):
 
 
 def _figure(value: float, unit: str) -> str:
-    if unit in ("", "share", "%"):
-        return f"{value:.1%}".replace("%", " %").replace("-", "\N{MINUS SIGN}")
+    if unit in SHARES:
+        return f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%").replace("-", "\N{MINUS SIGN}")
     return f"{value:.3g} {unit}".replace("-", "\N{MINUS SIGN}")

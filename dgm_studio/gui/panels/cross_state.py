@@ -158,6 +158,12 @@ class Bench(QObject):
             missing=tuple(m.name for m in self.modalities if m.name in others),
         )
 
+    def judges_words(self) -> str:
+        """Who judges, and how often that judge is right on real examples; "" where nobody does."""
+        judges = self.about.get("judges") or {}
+        told = [f"{name} judged by {j['name']}, {float(j['accuracy']):.1%} right" for name, j in judges.items()]
+        return "; ".join(told).replace("%", "\N{NO-BREAK SPACE}%") + ("." if told else "")
+
     def count(self) -> int:
         """How many examples the split has."""
         counts = self.about.get("counts") or {}

@@ -74,7 +74,7 @@ class CrossTable(QAbstractScrollArea):
         self._lines: tuple[Line, ...] = ()
         self._pins: dict[tuple[Row, str], Cell] = {}
         self._own: frozenset[str] = frozenset()
-        self._example, self._samples = "", 1
+        self._example, self._hint, self._samples = "", "", 1
         self._first, self._widths = 0.0, list[float]()  # worked out once for each size
         self._ring: Place | None = None
         self._hover: Place | None = None
@@ -111,6 +111,10 @@ class CrossTable(QAbstractScrollArea):
         """The frozen cells."""
         self._pins = dict(pins)
         self.viewport().update()
+
+    def set_hint(self, words: str) -> None:
+        """What the tooltip of the head says: who judges."""
+        self._hint = words
 
     def lines(self) -> tuple[Line, ...]:
         """The rows that are shown."""
@@ -191,7 +195,8 @@ class CrossTable(QAbstractScrollArea):
     def viewportEvent(self, event: QEvent) -> bool:
         """The tooltip says the cell in words."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self.told(self._at(QPointF(event.pos()))), self)
+            place = self._at(QPointF(event.pos()))
+            QToolTip.showText(event.globalPos(), self.told(place) if place is not None else self._hint, self)
             return True
         return bool(super().viewportEvent(event))
 
