@@ -126,12 +126,12 @@ class CrossPanel(Panel):
             self._stack.addWidget(page)
         self._canvas.add(self._stack, 1)
         self._rail.setObjectName("scrolled")
-        column = QVBoxLayout(self._rail)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.SPACE[2])
+        self._column = QVBoxLayout(self._rail)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(theme.SPACE[2])
         for card in self._cards:
-            column.addWidget(card)
-        column.addStretch(1)
+            self._column.addWidget(card)
+        self._column.addStretch(1)
         self._rail_area = bare_scroll(self._rail, self._content, "Settings of the bench")
         self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
@@ -160,10 +160,9 @@ class CrossPanel(Panel):
         else:
             self._rail_area.setMinimumWidth(0)
             self._rail_area.setMaximumWidth(16_777_215)
-            column = self._rail.layout()
-            column.activate()
+            self._column.activate()
             wide = self.width() - 2 * theme.SPACE[2]
-            high = column.totalHeightForWidth(wide) if column.hasHeightForWidth() else column.totalSizeHint().height()
+            high = max(self._column.totalHeightForWidth(wide), self._column.totalSizeHint().height())
             self._rail_area.setMinimumHeight(high + 4)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -321,10 +320,10 @@ class CrossPanel(Panel):
         for card, sections in self._cards.items():
             card.setVisible(section in sections)
         self._rail_area.setVisible(any(section in sections for sections in self._cards.values()))
-        column = self._rail.layout()
-        if isinstance(column, QVBoxLayout):  # among experts the hand is at the sliders
-            column.removeWidget(self.fusing)
-            column.insertWidget(column.indexOf(self.given) + (0 if section == "experts" else 1), self.fusing)
+        above = section == "experts"  # where the hand is at the sliders
+        if above != (self._column.indexOf(self.fusing) < self._column.indexOf(self.given)):
+            self._column.removeWidget(self.fusing)
+            self._column.insertWidget(self._column.indexOf(self.given) + (not above), self.fusing)
         for part in (self.given, self.draws, self.fusing, self.matrix, self.experts, self.conflict, self.lessons.wrong):
             part.show_state()
         if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
