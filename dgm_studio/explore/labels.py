@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 
 SYSTEM = "m2"
 KINDS = ("generative", "supervised")
-CONFIG: dict[str, Any] = {}  # of M2, beside its defaults
-TRAINING: dict[str, Any] = {"batch": 32, "learning_rate": 2e-3}  # beside the loop's; so M2's defaults were measured
+# Beside the defaults of M2 and of the loop. One seed, mnist5k, 10 labels a class, q(y | x): 0.81 after 1,500 steps with
+# M2's own 256 hidden units; with 512, 0.86 after the first 1,500 of 3,000. The classifier alone: 0.77.
+CONFIG: dict[str, Any] = {"hidden": 512}
+TRAINING: dict[str, Any] = {"batch": 32, "learning_rate": 2e-3}
 LOOKS = 10  # at the accuracy during a training
 TEST_COUNT = 1000
 TEST_SLICE = 250
