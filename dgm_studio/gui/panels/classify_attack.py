@@ -103,9 +103,10 @@ class AttackTable(QWidget):
             box = QRectF(place * (side + GAP), 0, side, head)
             draw_text(painter, box, word, look.font("caption"), look.colour("text2"))
         self._paint_legend(painter, QRectF(self._right(side), 0, self.width() - self._right(side), head))
-        line, whole = look.px(LINE), side + look.px(LINE) + 4
+        line = look.px(LINE)
+        pitch = min(high, side + line + look.px(28))
         for row, name in enumerate(names):
-            top = head + row * high + max(0.0, (high - whole) / 2 if row else 0.0)
+            top = head + row * pitch
             self._paint_head(painter, name, row, QRectF(0, top, self.width(), line))
             top += line + 4
             self._paint_pictures(painter, name, top, side)
@@ -299,11 +300,11 @@ class AttackPage(QWidget):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
-        column.addWidget(self.table, 1)
+        column.addWidget(self.table, 3)
         head = label("log p(x) before and after", "heading", inner)
         column.addWidget(head)
         column.addWidget(self.gauge)
-        column.addWidget(self.loss)
+        column.addWidget(self.loss, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.frame)
@@ -316,7 +317,7 @@ class AttackPage(QWidget):
         card.stop.clicked.connect(self.stop)
 
     def _fit(self) -> None:
-        self.loss.setFixedHeight(theme.current().px(160))
+        self.loss.setMinimumHeight(theme.current().px(140))
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -403,8 +404,8 @@ class AttackPage(QWidget):
         self._shown = asked
         self.frame.show_ready()
         self.show_stale()
-        step = f", step {data['step']} of {data['steps']}" if int(data["steps"]) > 1 else ""
-        self.told.emit(f"epsilon {asked.epsilon:.3g}{step}")
+        several = int(data["steps"]) > 1
+        self.told.emit(f"step {data['step']} of {data['steps']}" if several else "one step")
 
 
 def _padded(values: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:

@@ -116,7 +116,11 @@ class Histograms(QWidget):
         painter.drawPolygon(QPolygonF(corners))
         painter.setPen(QPen(colour, 1.5))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawPolyline(QPolygonF(corners[1:-1]))
+        for i in range(BINS):  # only where there is something: many lines on the ground would be one
+            if heights[i] > 0:
+                painter.drawLine(corners[2 * i + 1], corners[2 * i + 2])
+            if i and max(heights[i - 1], heights[i]) > 0:
+                painter.drawLine(corners[2 * i], corners[2 * i + 1])
 
     def _paint_axis(self, painter: QPainter, area: QRectF) -> None:
         look = theme.current()

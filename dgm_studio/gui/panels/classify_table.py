@@ -292,7 +292,7 @@ class ScoreGauge(QWidget):
         super().__init__(parent)
         self._scores: dict[str, float] = {}
         self._threshold = math.nan
-        self._half = 30.0
+        self._reach = (30.0, 30.0)  # of the axis, nats below and above the threshold
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         follow_theme(self)
@@ -301,8 +301,7 @@ class ScoreGauge(QWidget):
         """Show bounds in nats by what they belong to; NaN is an unknown threshold."""
         self._scores, self._threshold = dict(scores), threshold
         if math.isfinite(threshold):
-            far = max((abs(v - threshold) for v in scores.values() if math.isfinite(v)), default=1.0)
-            self._half = nice(1.15 * far)
+            self._reach = reaches([v - threshold for v in scores.values() if math.isfinite(v)])
         said = "; ".join(f"{name} {value:.1f} nats" for name, value in scores.items())
         self.setAccessibleDescription(f"{said}; turned away below {threshold:.1f} nats")
         self.update()
@@ -327,32 +326,39 @@ class ScoreGauge(QWidget):
             words = "The usual bounds are worked out from the validation pictures"
             draw_text(painter, under, words, look.font("caption"), look.colour("text2"), _CENTRE)
             return
-        middle = bar.center().x()
+        middle = self._x_of(bar, self._threshold)
         painter.save()
         painter.setClipRect(QRectF(bar.left(), bar.top(), middle - bar.left(), bar.height()))
         plain_rounded(painter, bar, look.colour("bad", 0.45), bar.height() / 2)
         painter.restore()
         painter.fillRect(QRectF(middle - 1, bar.top() - 4, 2, bar.height() + 8), look.colour("text"))
-        self._paint_words(painter, bar)
+        self._paint_words(painter, bar, middle)
         for place, (name, value) in enumerate(self._scores.items()):
             if math.isfinite(value):
                 self._paint_score(painter, bar, name, value, place)
 
-    def _paint_words(self, painter: QPainter, bar: QRectF) -> None:
+    def _x_of(self, bar: QRectF, value: float) -> float:
+        below, above = self._reach
+        share = (value - self._threshold + below) / (below + above)
+        return bar.left() + min(max(share, 0.0), 1.0) * bar.width()
+
+    def _paint_words(self, painter: QPainter, bar: QRectF, x: float) -> None:
         look = theme.current()
         under = QRectF(bar.left(), bar.bottom() + 5, bar.width(), look.px(16))
         font, ink = look.figures("caption"), look.colour("text2")
-        middle = f"{self._threshold:.1f}".replace("-", "\N{MINUS SIGN}")
-        ends = [f"{self._threshold + side * self._half:.0f}".replace("-", "\N{MINUS SIGN}") for side in (-1, 1)]
-        draw_text(painter, under, f"reject below {middle}", look.font("caption"), look.colour("text"), _CENTRE)
+        middle = f"reject below {self._threshold:.1f}".replace("-", "\N{MINUS SIGN}")
+        values = (self._threshold - self._reach[0], self._threshold + self._reach[1])
+        ends = [f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in values]
+        wide = QFontMetrics(look.font("caption")).horizontalAdvance(middle) + 4
+        box = QRectF(min(max(x - wide / 2, 0.0), self.width() - wide), under.top(), wide, under.height())
+        draw_text(painter, box, middle, look.font("caption"), look.colour("text"), _CENTRE)
         draw_text(painter, under, ends[0], font, ink)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         draw_text(painter, under, f"{ends[1]} nats", font, ink, right)
 
     def _paint_score(self, painter: QPainter, bar: QRectF, name: str, value: float, place: int) -> None:
         look = theme.current()
-        share = (value - self._threshold) / (2 * self._half) + 0.5
-        x = bar.left() + min(max(share, 0.0), 1.0) * bar.width()
+        x = self._x_of(bar, value)
         colour = look.colour("accent") if len(self._scores) == 1 else stamp_colour(place)
         painter.setPen(QPen(look.colour("bg1"), 1.5))
         painter.setBrush(colour)
@@ -372,6 +378,17 @@ class ScoreGauge(QWidget):
 def stamp_colour(place: int) -> Any:
     """The colour of the n-th score: that of the text for the original, categories for the others."""
     return theme.current().colour("text") if place == 0 else theme.line_colour(theme.CATEGORIES[place])
+
+
+def reaches(distances: Sequence[float]) -> tuple[float, float]:
+    """How far an axis goes below and above the threshold, so that its words have room at either side of it.
+
+    >>> reaches([-220.0, 30.0]), reaches([8.0]), reaches([])
+    ((500.0, 125.0), (10.0, 10.0), (10.0, 10.0))
+    """
+    below = nice(1.15 * max([0.0, *(-d for d in distances)]))
+    above = nice(1.15 * max([0.0, *distances]))
+    return max(below, above / 4), max(above, below / 4)
 
 
 def nice(value: float) -> float:
