@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -179,6 +181,19 @@ def test_ink_drawn_by_hand_becomes_the_users_own_value_and_a_new_example_lets_it
     panel.given.next.click()
     assert last(toy).given.values == {}
     assert panel.given.parts["image"]._own.isHidden()
+
+
+def test_a_dropped_picture_file_becomes_the_first_image(make: Make, tmp_path: Path) -> None:
+    panel, toy = make()
+    image = QImage(SIDE, SIDE, QImage.Format.Format_Grayscale8)
+    image.fill(0)
+    image.setPixelColor(3, 2, Qt.GlobalColor.white)
+    path = tmp_path / "dot.png"
+    assert image.save(str(path))
+    assert panel.take_file(str(path))
+    sent = np.asarray(last(toy).given.values["image"])
+    assert list(map(tuple, np.argwhere(sent > 0))) == [(2, 3)]
+    assert not make((cross_toy.DIGIT, cross_toy.AGE))[0].take_file(str(path))
 
 
 def test_a_rule_that_means_nothing_says_why_and_cannot_be_chosen(make: Make) -> None:

@@ -17,6 +17,7 @@ from dgm_studio.core.updates import Cancelled, Failed, Frame, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross_conflict import OTHER, ConflictCard, ConflictPage
 from dgm_studio.gui.panels.cross_conflict import TOPIC as CONFLICT
+from dgm_studio.gui.panels.cross_editors import ImageEditor
 from dgm_studio.gui.panels.cross_experts import TOPIC as EXPERTS
 from dgm_studio.gui.panels.cross_experts import ExpertsPage, SharesCard
 from dgm_studio.gui.panels.cross_fusing import FusingCard
@@ -179,6 +180,10 @@ class CrossPanel(Panel):
         for name, page in self._pages.items():
             if hasattr(page, "told"):
                 page.told.connect(lambda words, name=name: self._tell(name, words))
+        if self.studio is not None:
+            for part in self.given.parts.values():
+                if isinstance(part.editor, ImageEditor):
+                    part.editor.canvas.refused.connect(self.studio.tell)
         table = self.matrix.table
         table.stepped.connect(self.given.step)
         table.toggled.connect(self._toggle_missing)
@@ -241,6 +246,15 @@ class CrossPanel(Panel):
     def shown(self) -> CrossDatum:
         """The matrix of the datum."""
         return self.bench.state.question(self.card.key)
+
+    def take_file(self, path: str) -> bool:
+        """A picture file becomes the value of the first image."""
+        editors = [part.editor for part in self.given.parts.values()]
+        canvas = next((editor.canvas for editor in editors if isinstance(editor, ImageEditor)), None)
+        if canvas is None:
+            return False
+        canvas.load(path)
+        return True
 
     def hears(self, ticket: Ticket) -> bool:
         """Scores of this model that were begun before the panel was closed and opened again."""

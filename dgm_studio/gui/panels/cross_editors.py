@@ -74,6 +74,11 @@ class ErasableCanvas(DrawCanvas):
         self._erased = gone.copy()
         self.update()
 
+    def load(self, path: str) -> None:
+        """Take a picture from a file; all of it is known."""
+        self._erased = np.zeros_like(self._erased)
+        super().load(path)
+
     def clear(self) -> None:
         """A fresh sheet on which everything is known."""
         self._remember()
