@@ -41,10 +41,12 @@ class Watch(QObject):
     Args:
         rig: The window.
         panel: Whose pictures count.
+        kind: The questions that count.
     """
 
-    def __init__(self, rig: Rig, panel: Panel) -> None:
+    def __init__(self, rig: Rig, panel: Panel, kind: type[Any]) -> None:
         super().__init__()
+        self._kind = kind
         self.asked: list[tuple[float, int]] = []  # time, ticket
         self.painted: list[tuple[float, int]] = []
         self.shown: list[int] = []
@@ -61,13 +63,13 @@ class Watch(QObject):
 
     def _note_ask(self, slot: str, request: Any) -> Ticket:
         ticket = self._ask(slot, request)
-        if isinstance(request, DecodeLatent):
+        if isinstance(request, self._kind):
             self.asked.append((time.perf_counter(), ticket.id))
         return ticket
 
     def _note_receive(self, topic: str, update: Update, ticket: Ticket) -> None:
         self._receive(topic, update, ticket)
-        if isinstance(update, Frame) and isinstance(ticket.request, DecodeLatent):
+        if isinstance(update, Frame) and isinstance(ticket.request, self._kind):
             self.shown.append(ticket.id)
             self._unpainted.append(ticket.id)
             self.latest = dict(update.data)
@@ -87,14 +89,14 @@ class Watch(QObject):
 
 
 class Hand(QObject):
-    """Drags a track from end to end and back.
+    """Drags over a slider's track, or anything else that is dragged over, from end to end and back.
 
     Args:
         track: Held from the first move on.
         seconds: How long.
     """
 
-    def __init__(self, track: SliderTrack, seconds: float) -> None:
+    def __init__(self, track: QWidget, seconds: float) -> None:
         super().__init__()
         self.due: list[float] = []
         self._track, self._moves = track, round(seconds * RATE)
@@ -138,7 +140,8 @@ def measure(options: Options) -> dict[str, Any]:
     for name, bar in (("idle", 33.0), ("training", 60.0)):
         if name == "training":
             rig.train(shown=False)
-        found = drag(rig, panel, options)
+        found = drag(rig, panel, options, first_track(panel), DecodeLatent)
+        found["last"] = found["last"] and is_right(panel, found.pop("latest"))
         details[name] = found
         figures += [
             Figure(f"slider to pixels p95, {name}", found["p95"], "ms", bar),
@@ -151,10 +154,10 @@ def measure(options: Options) -> dict[str, Any]:
     return document("latency", figures, model=key, **details)
 
 
-def drag(rig: Rig, panel: Panel, options: Options) -> dict[str, Any]:
-    """Drag the first slider and say when its pictures came."""
+def drag(rig: Rig, panel: Panel, options: Options, track: QWidget, kind: type[Any]) -> dict[str, Any]:
+    """Drag and say when the answers to questions of a kind were painted, and what the last of them holds."""
     seconds = options.seconds or SECONDS
-    watch, hand = Watch(rig, panel), Hand(first_track(panel), seconds)
+    watch, hand = Watch(rig, panel, kind), Hand(track, seconds)
     hand.start()
     rig.go(seconds + AFTERWARDS)
     del rig.engine.ask, panel.receive
@@ -169,7 +172,8 @@ def drag(rig: Rig, panel: Panel, options: Options) -> dict[str, Any]:
         "unanswered": times.count(None),
         "shown": len(watch.shown),
         "stale": sum(later < earlier for earlier, later in steps),
-        "last": last_is_right(panel, watch),
+        "last": bool(watch.asked) and bool(watch.painted) and watch.painted[-1][1] == watch.asked[-1][1],
+        "latest": watch.latest,
         "head-up p95": 1000 * rig.program.bridge.latency.quantile(0.95),
     }
 
@@ -200,15 +204,15 @@ def answer_times(
     return found
 
 
-def last_is_right(panel: Panel, watch: Watch) -> bool:
-    """Whether the last question was the last one answered, and its picture is what the decoder makes of it."""
+def is_right(panel: Panel, latest: dict[str, Any]) -> bool:
+    """Whether the picture is what the decoder makes of the latent that the panel stands at."""
     asked = panel.shown()
-    if not isinstance(asked, DecodeLatent) or not watch.asked or watch.painted[-1][1] != watch.asked[-1][1]:
+    if not isinstance(asked, DecodeLatent):
         return False
     import torch
 
     model = load_model(asked.model)[0]
     with torch.inference_mode():
         mean = model.decode(torch.tensor([asked.z])).mean.numpy()  # type: ignore[operator]
-    difference = to_uint8(mean)[0].astype(int) - watch.latest["picture"].astype(int)
+    difference = to_uint8(mean)[0].astype(int) - latest["picture"].astype(int)
     return bool(np.abs(difference).max() <= ROUNDING)

@@ -16,8 +16,8 @@ from dgm_studio.bench.figures import Options, machine
 from dgm_studio.bench.screen import screen
 from dgm_studio.core.updates import Problem
 
-NAMES = ("startup", "latency", "heartbeat", "training", "stop", "saves", "events")
-WITH_WINDOW = frozenset({"startup", "latency", "heartbeat", "events"})
+NAMES = ("startup", "latency", "matrix", "heartbeat", "training", "stop", "saves", "events")
+WITH_WINDOW = frozenset({"startup", "latency", "matrix", "heartbeat", "events"})
 LAST_LINES = 6  # of what a measurement that failed has said
 
 
