@@ -181,31 +181,30 @@ def greatest(one: Tensor, other: Tensor, relative: bool = False) -> float:
 def product_numbers(rows: int = 10_000, latent: int = 16, most: int = 4) -> list[dict[str, Any]]:
     """Products of 1 to 4 experts and the prior with log-variances in [-20, 20]; a line for each precision."""
     generator = torch.Generator().manual_seed(0)
-    exact = torch.randn(most, rows, latent, generator=generator, dtype=torch.float64)
-    logs = 40.0 * torch.rand(most, rows, latent, generator=generator, dtype=torch.float64) - 20.0
-    # The same float32 experts everywhere: what differs is arithmetic alone.
-    exact, stds = exact.float().double(), (0.5 * logs).exp().float().double()
-    found: dict[str, dict[str, float]] = {"float32": {}, "float64": {}}
-    for count, (name, kind) in itertools.product(
-        range(1, most + 1), (("float32", torch.float32), ("float64", torch.float64))
-    ):
-        mean, std = exact[:count].to(kind), stds[:count].to(kind)
-        q = fusion.product({str(i): Posterior(mean[i], std[i]) for i in range(count)})
-        pair = (torch.cat([t, torch.zeros_like(t[:1])]) for t in (mean, 2.0 * std.log()))
-        peer_mean, peer_log = stable_poe(*pair)
-        truth, truth_log = stable_poe(
-            *(torch.cat([t, torch.zeros_like(t[:1])]) for t in (exact[:count], 2 * stds[:count].log()))
-        )
-        each = {
-            "mean": greatest(q.mean, peer_mean),
-            "log variance, relative": greatest(2.0 * q.std.log(), peer_log, relative=True),
-            "ours from float64, mean": greatest(q.mean, truth),
-            "theirs from float64, mean": greatest(peer_mean, truth),
-            "ours from float64, log variance": greatest(2.0 * q.std.log(), truth_log, relative=True),
-            "theirs from float64, log variance": greatest(peer_log, truth_log, relative=True),
-        }
-        found[name] = {key: max(value, found[name].get(key, 0.0)) for key, value in each.items()}
-    return [{"precision": name, **values} for name, values in found.items()]
+    means = torch.randn(most, rows, latent, generator=generator)
+    stds = (20.0 * torch.rand(most, rows, latent, generator=generator) - 10.0).exp()
+    found = []
+    for kind in (torch.float32, torch.float64):
+        worst: dict[str, float] = {}
+        for count in range(1, most + 1):
+            mean, std = means[:count].to(kind), stds[:count].to(kind)
+            q = fusion.product({str(i): Posterior(mean[i], std[i]) for i in range(count)})
+            own, theirs = (q.mean, 2.0 * q.std.log()), their_product(mean, std)
+            truth = their_product(means[:count].double(), stds[:count].double())
+            exact = {"": (own, theirs), ", ours from float64": (own, truth), ", theirs from float64": (theirs, truth)}
+            for which, (one, other) in exact.items():
+                each = {f"mean{which}": greatest(one[0], other[0])}
+                each[f"log variance, relative{which}"] = greatest(one[1], other[1], relative=True)
+                worst |= {name: max(value, worst.get(name, 0.0)) for name, value in each.items()}
+        found.append({"precision": str(kind).removeprefix("torch."), **worst})
+    return found
+
+
+def their_product(means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of experts [E, N, Z] and the prior, which is handed in as one more."""
+    mean, log_var = (torch.cat([t, torch.zeros_like(t[:1])]) for t in (means, 2.0 * stds.log()))
+    found: tuple[Tensor, Tensor] = stable_poe(mean, log_var)
+    return found
 
 
 def mvae_numbers() -> dict[str, float]:
@@ -519,6 +518,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="*", choices=tuple(CASES), default=list(CASES))
     parser.add_argument("--epochs", type=int, help="instead of 60 and 40")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", action="store_true", help="go on with the runs that the file has")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
@@ -526,12 +526,14 @@ def main() -> None:
     epochs = {name: arguments.epochs or case.epochs for name, case in CASES.items()}
     numbers = same_numbers()
     print(json.dumps(numbers, indent=1), flush=True)
-    runs: list[dict[str, Any]] = []
+    kept = arguments.keep and arguments.out is not None and arguments.out.exists()
+    runs: list[dict[str, Any]] = json.loads(arguments.out.read_text("utf-8"))["runs"] if kept else []
     with tempfile.TemporaryDirectory() as folder:
         for seed, system in itertools.product(arguments.seeds, arguments.systems):
             place = Path(folder) / f"{system}-{seed}"
-            runs.append({"system": system, "seed": seed, **trained(system, epochs[system], seed, place)})
-            print(json.dumps(runs[-1]), flush=True)
+            if (system, seed) not in [(run["system"], run["seed"]) for run in runs]:
+                runs.append({"system": system, "seed": seed, **trained(system, epochs[system], seed, place)})
+                print(json.dumps(runs[-1]), flush=True)
             if arguments.out is not None:
                 found = json.dumps(report(epochs, numbers, runs), indent=1)
                 arguments.out.write_text(found + "\n", encoding="utf-8")
