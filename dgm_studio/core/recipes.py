@@ -16,7 +16,7 @@ import pprint
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -281,7 +281,7 @@ def as_python(recipe: Recipe) -> str:
             "import sys",
             "",
             "from dgm_studio import save",
-            f"from dgm_studio.core.requests import {name}",
+            f"from dgm_studio.core.requests import {', '.join(sorted({name, *_parts(asked)}))}",
             "",
             f"asked = {name}(",
             *lines,
@@ -292,6 +292,11 @@ def as_python(recipe: Recipe) -> str:
             "",
         ]
     )
+
+
+def _parts(asked: Any) -> set[str]:
+    """The classes of the values that are more than plain data."""
+    return {type(v).__name__ for v in vars(asked).values() if is_dataclass(v)}
 
 
 def _default(kind: type[Any], name: str) -> Any:

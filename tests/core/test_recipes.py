@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dgm_studio.core import recipes
+from dgm_studio.core import recipes, requests
 from dgm_studio.core.cards import ModelCard
 from dgm_studio.core.recipes import Recipe
 from dgm_studio.core.requests import DecodeLatent, SamplePrior, Train
@@ -137,3 +137,11 @@ def test_the_text_is_plain_json() -> None:
     text = recipes.to_text(recipe())
     assert text.isascii() and not set("<>&\n") & set(text)
     assert json.loads(text)["versions"]["torch"]
+
+
+def test_a_script_imports_whatever_its_request_is_made_of() -> None:
+    asked = requests.CrossDatum("zoo:x", requests.Given(3, values={"digit": 7}), fusing=requests.Fusing("moe"))
+    script = recipes.as_python(recipes.recipe_of(asked, None))
+    made: dict[str, object] = {}
+    exec(script.replace("from dgm_studio import save", "").partition("path = ")[0], made)
+    assert made["asked"] == asked
