@@ -34,7 +34,7 @@ from dgm_studio.gui.widgets.segmented import SegmentedControl
 
 ABOUT = "about"
 TITLES = {
-    "matrix": "What follows from what",
+    "matrix": "Conditionings",
     "experts": "Experts and joint",
     "conflict": "Who wins",
     "scores": "Four criteria",
@@ -74,7 +74,7 @@ class CrossPanel(Panel):
         self._canvas = Card("", self._content)
         self.sections = SegmentedControl(list(SECTIONS.values()), "Section of the bench", self._canvas)
         self._corner = label("", "figures2", self._canvas)
-        self._synthetic = label("Synthetic data", "live", self._canvas)
+        self._synthetic = label("Synthetic", "live", self._canvas)
         self._corners: dict[str, str] = {}
         self._rail = QWidget(self._content)
         self._make_parts()
