@@ -23,6 +23,7 @@ from dgm_studio.core.requests import (
     ScoreAttacks,
     ScoreOutliers,
     TraceLabels,
+    Train,
     from_json,
     to_json,
 )
@@ -32,8 +33,11 @@ from dgm_studio.gui.panels.classify import ClassifyPanel
 from dgm_studio.gui.panels.classify_outliers import span_of
 from dgm_studio.gui.panels.classify_state import SECTIONS
 from dgm_studio.gui.widgets.stateframe import CanvasState
+from dgm_studio.gui.window import StudioWindow
+from dgm_studio.training.loop import Session
 from tests.gui import cross_toy
 from tests.gui.cross_toy import DIGIT, IMAGE, SIDE, TWO, ring
+from tests.gui.flows import export_to, rest
 
 FAILED = Failed("The weights could not be read.", "Try again", "Traceback")
 BAYES, JUDGE = "Bayes' rule", "judge"
@@ -68,8 +72,9 @@ class Toy(cross_toy.Toy):
             "picture": self.picture(asked.given),
             "truth": truth,
         }
+        erased = -1 in np.ravel(asked.given.values.get(IMAGE.name, ()))
         unknown = {"percentile": math.nan, "threshold": math.nan}
-        known = {"percentile": 0.63, "threshold": THRESHOLD}
+        known = {"percentile": math.nan if erased else 0.63, "threshold": THRESHOLD}
         return [Frame("classes", data | unknown), Frame("classes", data | known)]
 
     def _DrawClassGrid(self, asked: Any) -> list[Update]:
@@ -173,6 +178,15 @@ def test_what_is_drawn_keeps_its_class_until_the_sheet_is_blank(make: Callable[.
     assert toy.requests("classes")[-1].given.values["digit"] == 7
     panel.picture.parts["image"].back.click()
     assert toy.requests("classes")[-1].given.values == {}
+
+
+def test_what_is_known_of_a_part_of_the_pixels_is_not_held_against_whole_pictures(make: Callable[..., Made]) -> None:
+    panel, _ = make()
+    rows = ring(3).astype(int).tolist()
+    rows[2][2] = -1
+    panel.restore({"values": {"image": rows}})
+    assert "known pixels alone" in panel.classify.verdict.text()
+    assert "rejected" not in panel.classify.verdict.text()
 
 
 def test_a_generated_picture_is_taken_with_its_class(make: Callable[..., Made]) -> None:
@@ -411,3 +425,28 @@ def test_the_mouse_over_a_style_is_met_by_a_hand(make: Callable[..., Made]) -> N
     grid = panel.classify.grid
     QTest.mouseMove(grid, QPointF(grid.cell(1, 1).center()).toPoint())
     assert grid.cursor().shape() == Qt.CursorShape.PointingHandCursor
+
+
+def test_on_the_real_worker_a_trained_model_classifies_is_attacked_and_undone(
+    window: StudioWindow, studio_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = studio_home / "runs" / "classes"
+    training = {"steps": 20, "batch": 32, "valid_every": 20, "save_every": 20, "snapshot_every": 0}
+    for _ in Session(Train(str(folder), "class-vae", "digits8", {"hidden": 16}, training, name="classes")).updates():
+        pass
+    window.open(f"run:{folder}", "classify")
+    rest(window)
+    panel = window.centre.current()
+    assert isinstance(panel, ClassifyPanel)
+    truth = panel.classify.bars.truth
+    assert truth >= 0
+    assert panel.classify.styles.state is CanvasState.READY
+    assert "of the validation pictures" in panel.classify.verdict.text()
+    panel.picture.number.setValue(1)
+    go(panel, "attack")
+    rest(window)
+    assert panel.attack.table.names() == (BAYES, JUDGE)
+    export_to(window, monkeypatch, tmp_path / "attack.png")
+    window.undo()
+    rest(window)
+    assert panel.state()["section"] == "classify"

@@ -261,8 +261,10 @@ class ClassifyPage(QWidget):
         self.bars.set_shares(data["probabilities"], truth)
         self.grid.set_truth(truth)
         score, threshold = float(data["log_prob"]), float(data["threshold"])
-        self.gauge.set_scores({nats(score): score}, threshold)
-        self.verdict.setText(verdict(score, threshold, float(data["percentile"])))
+        percentile = float(data["percentile"])
+        comparable = math.isfinite(percentile) or not math.isfinite(threshold)
+        self.gauge.set_scores({nats(score): score} if comparable else {}, threshold)
+        self.verdict.setText(verdict(score, threshold, percentile))
         self.verdict.set_hint(f"Importance-weighted bound with K = {asked.samples} (Burda et al. 2016)")
         self.told.emit(f"K = {asked.samples}")
         self.example_known.emit()
@@ -283,7 +285,8 @@ def verdict(score: float, threshold: float, percentile: float) -> str:
     words = f"log p(x) \N{GREATER-THAN OR EQUAL TO} {nats(score)}"
     if not math.isfinite(threshold):
         return words
-    if math.isfinite(percentile):
-        words += f", higher than {percentile:.0%}".replace("%", " %") + " of the validation pictures"
+    if not math.isfinite(percentile):  # of fewer pixels log p is higher, and says nothing beside whole pictures
+        return f"{words}, of the known pixels alone: the threshold is for whole pictures"
+    words += f", higher than {percentile:.0%}".replace("%", " %") + " of the validation pictures"
     turned = "rejected, as the lowest 5 % of them are" if score < threshold else "accepted"
     return f"{words}: {turned}"
