@@ -85,6 +85,9 @@ class MVAEConfig:
         16, "Channels of the first convolution.", low=4, high=256, group="More", log=True, title="Convolution channels"
     )
     dense: int = option(256, "Dense layer behind convolutions; 0 for none.", low=0, high=4096, group="More")
+    dropout: float = option(
+        0.0, "Probability of dropping hidden units in training.", low=0.0, high=0.9, group="More", title="Dropout"
+    )
     likelihood: str = option(
         "auto", "Of images; auto takes bernoulli for grey, else gaussian.", choices=modal.LIKELIHOODS, group="More"
     )
@@ -493,4 +496,5 @@ def sizes_of(config: MVAEConfig) -> Sizes:
         dense=config.dense,
         likelihood=config.likelihood,
         text=config.text,
+        dropout=config.dropout,
     )

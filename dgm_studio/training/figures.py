@@ -6,24 +6,25 @@ Besides those of `evaluate`:
 "coherence A → B"     share of values generated from A alone that the judge reads as the truth; "coherence joint" of
                       draws from the prior, whose modalities are to agree (Shi et al. 2019, section 4).
 "probe A"             accuracy of a linear classifier on z drawn from q(z | A).
+"error A → B"         of numbers predicted from other modalities, and "area A → B: c" of choices: see `predictions`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dgm_studio.core.cards import Metric
+from dgm_studio.core.cards import Metric, Modality
 from dgm_studio.core.requests import Evaluate
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data.dataset import Dataset, Part
 from dgm_studio.models import registry
 from dgm_studio.models.capabilities import Classifies, Crosses
-from dgm_studio.training import criteria
+from dgm_studio.training import criteria, predictions
 from dgm_studio.training.evaluate import evaluate
 from dgm_studio.training.looking import fetch
 from dgm_studio.training.order import derived_seed
@@ -57,6 +58,9 @@ def figures_of(model: nn.Module, dataset: Dataset, request: Evaluate) -> Iterato
     if isinstance(model, Crosses):
         count = min(request.count or len(part), len(part), LARGEST_CROSSING)
         found |= yield from _crossing(model, known, request, count)
+        modalities = registry.modalities_of(model, known.card.modalities)
+        if predictions.predicts(modalities):
+            found |= yield from _predicting(model, modalities, known, request)
     yield Result(found)
 
 
@@ -116,6 +120,21 @@ def _crossing(
     model: nn.Module, dataset: Dataset, request: Evaluate, count: int
 ) -> Generator[Progress, None, dict[str, Metric]]:
     steps = criteria.figures(model, dataset.card, dataset, request.split, count, request.seed)
+    return (yield from _told(steps, "Measuring coherence"))
+
+
+def _predicting(
+    model: Any, modalities: tuple[Modality, ...], dataset: Dataset, request: Evaluate
+) -> Generator[Progress, None, dict[str, Metric]]:
+    parts = (dataset.split(request.split), dataset.split("train"))
+    count = request.count or len(parts[0])
+    device = next(model.parameters()).device
+    steps = predictions.figures(model, modalities, parts, request.split, count, device, request.seed)
+    return (yield from _told(steps, "Predicting"))
+
+
+def _told(steps: Generator[float, None, dict[str, Metric]], what: str) -> Generator[Progress, None, dict[str, Metric]]:
+    """Shares of a work as progress."""
     while True:
         try:
             with torch.no_grad():
@@ -123,4 +142,4 @@ def _crossing(
         except StopIteration as finished:
             found: dict[str, Metric] = finished.value
             return found
-        yield Progress(round(100 * share), 100, "Measuring coherence")
+        yield Progress(round(100 * share), 100, what)
