@@ -130,8 +130,8 @@ def _open(window: StudioWindow, path: Path) -> None:
     elif kind is Kind.RECIPE:
         _restore(window, path)
     elif kind is Kind.DATA:
-        kind = "folder" if path.is_dir() else "table" if path.suffix.lower() in TABLES else "file"
-        where = f"{kind}:{path.absolute()}"
+        source = "folder" if path.is_dir() else "table" if path.suffix.lower() in TABLES else "file"
+        where = f"{source}:{path.absolute()}"
         window.say(f"{path.name} can be trained on.", "New run with it", partial(window.new_run, data=where))
     elif kind is Kind.PICTURE:
         _encode(window, path)
