@@ -6,6 +6,8 @@
 It reads
   packaging/results.json            what `dgm-studio bench --json` printed
   packaging/peers/vae_pythae.json   what packaging/peers/vae_pythae.py wrote
+  packaging/cross.json              what packaging/cross_figures.py measured
+  packaging/peers/*.json            what the other peers' scripts wrote
   resources/zoo/*.safetensors       the manifests of the checkpoints in the box
 and computes beside the checkpoints what a model without latents reaches. What has no file yet is "not measured yet".
 """
@@ -30,6 +32,7 @@ from dgm_studio.core.cards import Metric
 from dgm_studio.core.manifest import Manifest, read_manifest, zoo_names, zoo_path
 from dgm_studio.data import registry as data
 from dgm_studio.models.distributions import LEAST_LOG_STD
+from dgm_studio.models.registry import systems
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -175,6 +178,8 @@ def zoo() -> str:
     for name in zoo_names():
         manifest = read_manifest(zoo_path(name))
         config = manifest.config
+        if systems()[manifest.system].least > 1:
+            continue
         lines.append(
             [
                 f"`zoo:{name}`",
@@ -189,6 +194,26 @@ def zoo() -> str:
         )
     heads = ("name", "system", "data", "numbers learnt", "steps", "-ELBO", "importance-weighted", "without latents")
     return _table(heads, lines) if lines else "No checkpoint is in the box yet."
+
+
+def several() -> str:
+    """The checkpoints of several modalities."""
+    lines = []
+    for name in zoo_names():
+        manifest = read_manifest(zoo_path(name))
+        if systems()[manifest.system].least > 1:
+            told = [(n, m) for n, m in sorted(manifest.metrics.items()) if n.split()[0] in SHOWN]
+            figures = "<br>".join(f"{n} {m.value:.3f} ± {m.error:.3f} {m.unit}".rstrip() for n, m in told).replace(
+                "|", "\\|"
+            )
+            about = f"{manifest.title}, {manifest.latent} latents"
+            bounds = "<br>".join(_figure(manifest.metrics.get(n)) for n in ("nelbo", "iwae"))
+            lines.append([f"`zoo:{name}`", about, manifest.data, f"{manifest.parameters:,}", bounds, figures])
+    heads = ("name", "system", "data", "numbers learnt", "-ELBO and importance-weighted", "test figures")
+    return _table(heads, lines)
+
+
+SHOWN = ("coherence", "accuracy", "probe", "error")  # first words of the figures that tell models of several modalities
 
 
 def _figure(metric: Metric | None) -> str:
@@ -231,6 +256,184 @@ def _scored(nats: Tensor, name: str) -> str:
     return f"{float(nats.mean()):.2f} ± {float(nats.std() / math.sqrt(len(nats))):.2f} ({name})"
 
 
+def crossing() -> str:
+    """What the cross-modal bench promises, with what was measured."""
+    cross = _read(ROOT / "packaging" / "cross.json")
+    rows = [
+        *_exact_rows(cross),
+        *_mvae_rows(cross),
+        *_zoo_rows(),
+        *_label_rows(cross),
+        *_peer_figures(),
+        *_matrix_rows(),
+    ]
+    return _table(("what", "promised", "measured", "kept"), rows)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _line(what: str, bar: str, measured: str | None, kept: bool | None = None) -> list[str]:
+    return [what, bar, measured or MISSING, "" if measured is None or kept is None else "yes" if kept else "**no**"]
+
+
+def _exact_rows(cross: Mapping[str, Any]) -> list[list[str]]:
+    found, gradient, sampling = (cross.get(name) for name in ("exactness", "gradient", "sampling"))
+    rows = []
+    if found:
+        gap, far = found["greatest gap, nats"], found["greatest distance of the mixture's estimate, standard errors"]
+        rows += [
+            _line("linear-Gaussian: ELBO less log p, every subset", "at most 1e-10 nats", f"{gap:.1e}", gap < 1e-10),
+            _line(
+                f"stratified mixture less exact marginal, {found['cases']} cases", "4 s.e.", f"{far:.2f} s.e.", far < 4
+            ),
+        ]
+    for name, about in (gradient or {}).items():
+        far, share = about["greatest distance, standard errors"], about["variance, of that of the plain gradient"]
+        promised = "copy" not in name
+        words = f"{far:.2f} s.e., {share:.2f} of its variance"
+        rows.append(
+            _line(
+                f"DReG less IWAE gradient, {name}", "4 s.e." if promised else "", words, far < 4 if promised else None
+            )
+        )
+    if sampling:
+        name = next(iter(sampling["right"]))
+        worse = sampling["wrong"][name] - sampling["right"][name]
+        words = f"{worse:.1f} {sampling['unit']}"
+        rows.append(_line("image-only -ELBO without sub-sampling is worse by", "at least 20 nats", words, worse >= 20))
+    return rows
+
+
+def _mvae_rows(cross: Mapping[str, Any]) -> list[list[str]]:
+    """Means and ranges over the seeds."""
+    runs = cross.get("mvae", {}).get("rows", [])
+    rows = []
+    for weight, figure, what, bar in (
+        (1, "accuracy p(y|z)", "image to label", 0.88),
+        (1, "coherence joint", "joint coherence", 0.70),
+        (5, "coherence digit → image", "label to image", 0.65),
+    ):
+        values = [run[figure] for run in runs if run["label_weight"] == weight]
+        mean = sum(values) / len(values) if values else 0.0
+        words = f"{mean:.3f} ({min(values):.3f} to {max(values):.3f}, {len(values)} seeds)" if values else None
+        rows.append(_line(f"MVAE, lambda {weight}, 60 epochs: {what}", f"at least {bar:.2f}", words, mean >= bar))
+    return rows
+
+
+def _zoo_rows() -> list[list[str]]:
+    rows = []
+    for name, figures, what, bars in (
+        (
+            "mmvae-digits",
+            (
+                "coherence mnist → digits8",
+                "coherence digits8 → mnist",
+                "coherence joint",
+                "probe mnist",
+                "probe digits8",
+            ),
+            "MMVAE, 40 epochs: cross both ways / joint / probes",
+            (0.90, 0.80, 0.60, 0.90, 0.90),
+        ),
+        ("classifier-digits", ("accuracy Bayes' rule",), "generative classifier: accuracy of Bayes' rule", (0.89,)),
+    ):
+        metrics = read_manifest(zoo_path(name)).metrics if name in zoo_names() else {}
+        values = [metrics[f].value for f in figures] if metrics else []
+        kept = all(value >= bar for value, bar in zip(values, bars, strict=False))
+        words = " / ".join(f"{value:.3f}" for value in values) or None
+        rows.append(_line(what, "at least " + " / ".join(f"{b:.2f}" for b in bars), words, kept))
+    return rows
+
+
+def _label_rows(cross: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    outliers, labels = cross.get("outliers"), cross.get("labels")
+    if outliers:
+        scores = outliers["auroc"]["rotated"]
+        value, others = scores["log p(x)"], {k: v for k, v in scores.items() if k != "log p(x)"}
+        told = ", ".join(f"{name} {other:.3f}" for name, other in others.items())
+        rows.append(_line("rotated by 90 degrees: AUROC of log p(x)", "at least 0.88", f"{value:.3f}", value >= 0.88))
+        plain = min(v for k, v in others.items() if k != "complexity")
+        best = max(v for k, v in others.items() if k != "complexity")
+        words = f"{value - plain:+.3f} over the weaker, {value - best:+.3f} over the stronger ({told})"
+        rows.append(_line("the same above a classifier's softmax by", "at least 0.12", words, value - best >= 0.12))
+    if labels:
+        ours, theirs = (100 * labels["accuracy"][name][0] for name in ("generative", "supervised"))
+        words = f"{ours - theirs:+.1f} ({ours:.1f} against {theirs:.1f} %, {labels['seeds']} seeds)"
+        rows.append(_line("M2 with 100 labels above supervised, points", "at least 8", words, ours - theirs >= 8))
+    return rows
+
+
+def _peer_figures() -> list[list[str]]:
+    peers = ROOT / "packaging" / "peers"
+    lda, pgd, multi = (_read(peers / f"{name}.json") for name in ("lda_qda", "pgd_foolbox", "cross_multivae"))
+    rows = []
+    if lda:
+        gap = max(row["greatest difference"] for row in lda["rows"])
+        rows.append(
+            _line("Gaussian special case less scikit-learn's LDA and QDA", "at most 1e-6", f"{gap:.0e}", gap < 1e-6)
+        )
+    if pgd:
+        least = min(row["ratio to foolbox"]["same"] for row in pgd["summary"])
+        rows.append(_line("loss under PGD, of foolbox's", "at least 0.99", f"{least:.3f} at least", least >= 0.99))
+    if multi:
+        rows += _multivae_rows(multi)
+    return rows
+
+
+def _multivae_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Same weights, same numbers; then trained side by side, means over the seeds."""
+    same = found["same numbers"]
+    product = max(row["log variance, relative"] for row in same["product"])
+    bound = max(value for name, value in same["mvae"].items() if name.startswith("bound"))
+    plain = [row for row in same["mmvae"] if not row["its floor of the prior's scales"]]
+    weights, slope = (max(row[k] for row in plain) for k in ("log w", "gradient, relative to its greatest"))
+    rows = [
+        _line(
+            "shared weights: product less multivae's, log variance", "at most 1e-6", f"{product:.0e}", product < 1e-6
+        ),
+        _line("shared weights: ELBO of every subset, relative", "at most 1e-4", f"{bound:.0e}", bound < 1e-4),
+        _line(
+            "shared weights: MMVAE's log weights / gradient",
+            "at most 1e-4",
+            f"{weights:.0e} / {slope:.0e}",
+            weights < 1e-4,
+        ),
+    ]
+    for system, about in found["summary"].items():
+        seeds = len(about["seeds"])
+        names = [name for name, each in about.items() if isinstance(each, dict) and "difference" in each]
+        words = "; ".join(
+            f"{name} {about[name]['ours']:.3f} against {about[name]['theirs']:.3f}"
+            if abs(about[name]["ours"]) < 2
+            else f"{name} {about[name]['ours']:.1f} against {about[name]['theirs']:.1f}"
+            for name in names
+        )
+        reached = all(about[name]["reached"] for name in names)
+        rows.append(_line(f"{system} trained beside multivae's, {seeds} seeds", "not below", words, reached))
+        time = about["processor seconds an epoch"]["ours / theirs"]
+        rows.append(
+            _line(f"{system}: processor time an epoch, of multivae's", "at most 0.8", f"{time:.2f}", time <= 0.8)
+        )
+    return rows
+
+
+def _matrix_rows() -> list[list[str]]:
+    found = _read(BENCH).get("measurements", [])
+    measured = {each["bench"]: each["figures"] for each in found}
+    names = tuple(f"{hand} to matrix p95, {state}" for state in ("idle", "training") for hand in ("slider", "brush"))
+    row = Row(
+        "slider / brush to the new matrix p95, 3 modalities, 7 rows, idle and training",
+        "at most 60 ms",
+        "matrix",
+        names,
+    )
+    return [[row.what, row.bar, *_measured(row, measured)]]
+
+
 def commands() -> str:
     """The command line, as the program itself tells it."""
     (choices,) = (a for a in command_line()._actions if isinstance(a, argparse._SubParsersAction))
@@ -243,7 +446,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-PARTS = {"commands": commands, "results": results, "zoo": zoo}
+PARTS = {"commands": commands, "results": results, "zoo": zoo, "several": several, "crossing": crossing}
 
 
 def filled(text: str) -> str:

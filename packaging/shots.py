@@ -23,7 +23,7 @@ from dgm_studio.core.runs import RunFolder
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "packaging" / "pictures"
 LOOKS = ("light", "dark")
-LARGEST = 2_500_000  # bytes of all pictures together
+LARGEST = 4_000_000  # bytes of all pictures together
 LOSSLESS = 200_000  # bytes of one picture up to which it keeps all its colours
 RUN, FORK = "digits", "digits-beta-4"
 TRAINING = ("--set", "batch=64", "--set", "micro_batch=32", "--set", "valid_every=50", "--set", "learning_rate=2e-3")
@@ -34,7 +34,11 @@ SHOTS: dict[str, tuple[str, ...]] = {  # what `dgm-studio shot` is asked for
     "latent": ("latent", "--checkpoint", "zoo:vae-digits-2d"),
     "reconstruct": ("reconstruct", "--checkpoint", "zoo:vae-faces"),
     "samples": ("samples", "--checkpoint", "zoo:vae-faces"),
+    "cross": ("cross", "--checkpoint", "zoo:mvae-faces", "--size", "1440x1000"),
+    "experts": ("cross", "--checkpoint", "zoo:mvae-digits"),
+    "classify": ("classify", "--checkpoint", "zoo:classifier-digits", "--size", "1440x900"),
 }
+STATES = {"experts": {"section": "experts", "index": 3}}  # of panels that have more than one page
 PAGES = ("start", "newrun", "compare")
 
 
@@ -73,7 +77,13 @@ def shoot(name: str, look: str, home: Path) -> Path:
         subprocess.run(command, check=True, cwd=ROOT, env=_environment(home))
     else:
         size = () if "--size" in SHOTS[name] else ("--size", SIZE)
-        studio(home, "shot", *SHOTS[name], "--theme", look, "--device", "cpu", "--out", str(path), *size)
+        state: tuple[str, ...] = ()
+        if name in STATES:
+            kept = home / f"{name}.json"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(STATES[name]), encoding="utf-8")
+            state = ("--state", str(kept))
+        studio(home, "shot", *SHOTS[name], "--theme", look, "--device", "cpu", "--out", str(path), *size, *state)
     optimise(path)
     return path
 
