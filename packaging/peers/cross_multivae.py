@@ -1,9 +1,10 @@
 """Our MVAE and MMVAE beside those of MultiVae (Senellart, Chadebec, Allassonniere 2025): same numbers, then trained.
 
-Same numbers, on shared weights and shared draws, without training:
+Same numbers, on shared weights and shared draws (`multivae_numbers.py`):
   product    `fusion.product` beside its product of experts, which needs the prior handed in
   mvae       the bound of every subset beside its own, the training objective, and the gradient of that
   mmvae      log w beside its own, and the gradient of the looser bound by DReG, K = 1 and 5
+  an epoch   of each with the same batches and draws: what whole trainings differ by is orders and draws
 
 Trained side by side, from the same first weights, with our networks inside its encoders and decoders, the same data,
 batch, epochs and Adam at a constant rate; orders and draws are each side's own:
@@ -43,7 +44,7 @@ from typing import Any
 
 import torch
 from multivae.trainers import BaseTrainer, BaseTrainerConfig
-from multivae_numbers import BATCH, CASES, built, everything, peer_data, peer_of, same_numbers
+from multivae_numbers import BATCH, CASES, NEVER, PLAIN, RATE, built, everything, peer_data, peer_of, same_numbers
 
 from dgm_studio.core.requests import Train
 from dgm_studio.data import registry as data
@@ -53,21 +54,6 @@ from dgm_studio.models.laplace import PICTURE_SCALE
 from dgm_studio.training import coherence
 from dgm_studio.training.loop import Session
 
-RATE = 1e-3
-NEVER = 10_000_000
-PLAIN = {
-    "batch": BATCH,
-    "micro_batch": BATCH,
-    "learning_rate": RATE,
-    "schedule": "constant",
-    "warmup": 0,
-    "weight_decay": 0.0,
-    "clip": 0.0,
-    "ema": 0.0,
-    "valid_every": NEVER,
-    "save_every": NEVER,
-    "snapshot_every": NEVER,
-}
 DRAWS = 10  # of z for each test example
 PRIOR_DRAWS = 1000
 MOST_TIME = 0.8  # of theirs

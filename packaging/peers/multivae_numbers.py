@@ -27,8 +27,27 @@ from dgm_studio.models import cross_bounds, fusion, registry, strata
 from dgm_studio.models.capabilities import Posterior, draw_normal
 from dgm_studio.models.laplace import MEAN_MARGIN, PICTURE_SCALE, draw_laplace
 from dgm_studio.models.mvae import LOG_STD_RANGE
+from dgm_studio.training.config import TrainingConfig
+from dgm_studio.training.optimising import Figures, Optimising
+from dgm_studio.training.order import Order
+from dgm_studio.training.randomness import Randomness
 
 BATCH = 100  # divides the 4000 training examples
+RATE = 1e-3
+NEVER = 10_000_000
+PLAIN = {
+    "batch": BATCH,
+    "micro_batch": BATCH,
+    "learning_rate": RATE,
+    "schedule": "constant",
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "clip": 0.0,
+    "ema": 0.0,
+    "valid_every": NEVER,
+    "save_every": NEVER,
+    "snapshot_every": NEVER,
+}
 PEER_FLOOR = 1e-6  # of the scales of its prior
 Views = dict[str, Tensor]
 
@@ -248,6 +267,65 @@ def gradients_apart(one: Tensor, other: Tensor, of_one: list[Tensor], of_other: 
     return float((a - b).abs().max() / b.abs().max())
 
 
+def epoch_numbers(system: str) -> dict[str, float]:
+    """An epoch of our loop beside Adam on their loss: the same first weights, batches and draws, float32.
+
+    What is apart after that is rounding; differences between whole trainings are those of orders and draws.
+    """
+    part, ours, other = data.load(CASES[system].data).split("train"), built(system, 0), built(system, 0)
+    steps, order, here = len(part) // BATCH, Order(len(part), 0), torch.device("cpu")
+    config = TrainingConfig(steps=steps, **PLAIN)
+    loop = Optimising(ours, part, config, Order(len(part), 0), Randomness(ours, here, 0))
+    peer, noise = peer_of(system, other), Randomness(other, here, 0).noise
+    adam = torch.optim.Adam(peer.parameters(), lr=RATE)
+    losses = []
+    for _ in range(steps):
+        batch = peer_data(other, part.views(order.peek(BATCH)))
+        order.advance(BATCH)
+        loss = their_loss(system, peer, batch, noise)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append((one_step(loop).terms["loss"], loss.item() / (BATCH if system == "mmvae" else 1)))
+    apart = [abs(a - b) / abs(b) for a, b in losses]
+    first, second, third = (networks_of(model) for model in (ours, other, built(system, 0)))
+    return {
+        "loss of the first step, relative": apart[0],
+        f"loss of {steps} steps, relative, greatest": max(apart),
+        "root mean square of the weights' difference": float((first - second).square().mean().sqrt()),
+        "root mean square of their way": float((second - third).square().mean().sqrt()),
+    }
+
+
+def their_loss(system: str, peer: Any, batch: MultimodalBaseDataset, noise: torch.Generator) -> Tensor:
+    """Their training loss with the draws that ours makes from the same generator."""
+    like, shape = torch.zeros(()), (BATCH, peer.latent_dim)
+    if system == "mvae":
+        with fed(list(draw_normal((1, 3 * BATCH, peer.latent_dim), like, noise)[0].split(BATCH))):
+            found: Tensor = peer(batch).loss
+        return found
+    peer.post_dist = FedLaplace
+    FedLaplace.noises = [draw_laplace((1, *shape), like, noise) for _ in peer.encoders]
+    found = peer(batch).loss
+    return found
+
+
+def one_step(loop: Optimising) -> Figures:
+    """The next step of our loop."""
+    steps = loop.advance()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            found: Figures = finished.value
+            return found
+
+
+def networks_of(model: Any) -> Tensor:
+    """All weights of the networks, side by side."""
+    return torch.cat([p.detach().flatten() for p in (*model.encoders.parameters(), *model.decoders.parameters())])
+
+
 def same_numbers() -> dict[str, Any]:
     """All of them, with the bars they are held to."""
     return {
@@ -257,5 +335,6 @@ def same_numbers() -> dict[str, Any]:
             {"K": k, "its floor of the prior's scales": floor, **mmvae_numbers(k, floor)}
             for k, floor in itertools.product((1, 5), (True, False))
         ],
+        "an epoch with the same batches and draws": {system: epoch_numbers(system) for system in CASES},
         "bars": {"product": 1e-6, "bounds": 1e-4, "log w": 1e-4, "gradient": 1e-5},
     }
