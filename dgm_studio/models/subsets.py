@@ -32,9 +32,18 @@ class Parts:
 
 
 def joint_and_parts(
-    present: Bool[Tensor, "n m"], generator: torch.Generator, *, alone: bool, count: int, size_first: bool
+    present: Bool[Tensor, "n m"],
+    generator: torch.Generator,
+    *,
+    alone: bool,
+    count: int,
+    size_first: bool,
+    cross: bool = False,
 ) -> Parts:
     """Everything known; then, in complete rows, each modality alone and random subsets (Wu and Goodman 2018, eq. 5).
+
+    With `cross` every term rebuilds all that is known, as in a mixture (Shi et al. 2019; Sutter et al. 2021): a bound
+    on log p of the same datum by a posterior that sees less of it, which holds in incomplete rows as well.
 
     Args:
         present: What is known of each datum.
@@ -42,6 +51,7 @@ def joint_and_parts(
         alone: Whether there is more than the first term.
         count: Random subsets, of 2 to M - 1 modalities.
         size_first: Draw the size first and then a subset of that size, as the paper does; else uniformly over all.
+        cross: Whether a part rebuilds everything rather than itself.
     """
     n, m = present.shape
     everything, complete = frozenset(range(m)), present.all(1)
@@ -49,16 +59,16 @@ def joint_and_parts(
     if alone and m > 1:
         own = torch.eye(m, dtype=torch.bool, device=present.device)
         given += [own[i].expand(n, m) & present for i in range(m)]
-        may += [frozenset((i,)) for i in range(m)]
+        may += [everything if cross else frozenset((i,)) for i in range(m)]
         if m > 2:
             given += [random_subsets(present, generator, size_first) & present for _ in range(count)]
             may += [everything] * count
     stacked = torch.stack(given)
-    weight = complete.float().expand(len(given), n).clone()
+    weight = (stacked.any(2) if cross else complete.expand(len(given), n)).float()
     weight[0] = 1.0
     report = torch.zeros_like(weight)
     report[0] = 1.0
-    return Parts(stacked, stacked, weight, report, tuple(may))
+    return Parts(stacked, present.expand_as(stacked) if cross else stacked, weight, report, tuple(may))
 
 
 def every_part(present: Bool[Tensor, "n m"]) -> Parts:

@@ -178,6 +178,22 @@ def test_random_subsets_have_every_size_or_every_subset_alike() -> None:
     assert parts.weight.shape[0] == 3  # two modalities have no subset in between
 
 
+def test_parts_that_rebuild_everything_see_themselves_only_and_take_incomplete_rows_along() -> None:
+    present = torch.tensor([[True, True, True], [True, False, True]])
+    about = {"alone": True, "count": 2, "size_first": True}
+    own, cross = (joint_and_parts(present, _seeded(0), cross=c, **about) for c in (False, True))
+    assert torch.equal(own.given, cross.given) and torch.equal(cross.scored, present.expand(6, 2, 3))
+    assert own.weight[:, 1].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert cross.weight[:4].tolist() == [[1.0, 1.0], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    assert torch.equal(cross.report, own.report) and all(may == {0, 1, 2} for may in cross.may)
+    model = _model(ALL[:2], rebuild="all")
+    views = {n: v for n, v in _views().items() if n in ("image", "digit")}
+    found, error = _expected(model, views)
+    bounds = [_elbo(model, views, names, ("image", "digit")) for names in subsets(("image", "digit"))]
+    assert ((found["loss"] + sum(bounds)).abs() < 6 * error).all()
+    assert ((found["elbo"] - bounds[-1]).abs() < 6 * error).all()
+
+
 def test_a_picture_is_classified_by_the_label_decoder_averaged_over_draws_of_z() -> None:
     model, x = _model(), _views()["image"]
     found = model.class_log_probs(x, _seeded(0), 20)["p(y|z)"]
