@@ -4,7 +4,7 @@ Same numbers, on shared weights and shared draws (`multivae_numbers.py`):
   product    `fusion.product` beside its product of experts, which needs the prior handed in
   mvae       the bound of every subset beside its own, the training objective, and the gradient of that
   mmvae      log w beside its own, and the gradient of the looser bound by DReG, K = 1 and 5
-  an epoch   of each with the same batches and draws: what whole trainings differ by is orders and draws
+  training   with the same batches and draws: what whole trainings differ by is orders and draws
 
 Trained side by side, from the same first weights, with our networks inside its encoders and decoders, the same data,
 batch, epochs and Adam at a constant rate; orders and draws are each side's own:
