@@ -25,6 +25,7 @@ from dgm_studio.core.updates import Problem
 
 RUN_VERSION = 1
 MOST_SNAPSHOTS = 64
+LONGEST_NAME = 60  # letters of a folder's name; with four bytes each it still fits every file system
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
@@ -43,7 +44,7 @@ def curves_file(checkpoint: Path) -> Path:
 
 def new_run_folder(name: str) -> Path:
     """A folder that does not exist yet, below the user's runs: the name, with a number when it is taken."""
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+    plain = re.sub(r"[^\w.-]+", "-", name)[:LONGEST_NAME].strip("-.") or "run"
     folder, number = runs_dir() / plain, 2
     while folder.exists():
         folder, number = runs_dir() / f"{plain}-{number}", number + 1

@@ -40,6 +40,7 @@ FOLDER, FILE, TABLE = "choose folder", "choose file", "choose table"
 ARRAY_FILES = "Arrays (*.npz *.npy)"
 FIRST_SYSTEM = "vae"  # the plainest
 TABLE_FILES = "Tables (*.csv)"
+LONGEST_NAME = 120  # letters
 KEPT = "~"  # between the name of data and what is kept of them
 POLL_MS = 150
 MOST_REPORTED = 4  # lines on what was skipped of one's own files
@@ -158,6 +159,7 @@ class NewRun(QDialog):
         self._line.hide()
         self._name = QLineEdit(self)
         self._name.setAccessibleName("Name of the run")
+        self._name.setMaxLength(LONGEST_NAME)
         self._seed = QSpinBox(self)
         self._seed.setRange(0, 2**31 - 1)
         self._seed.setAccessibleName("Seed")
@@ -285,6 +287,9 @@ class NewRun(QDialog):
             column.addWidget(form)
             column.addSpacing(theme.SPACE[2])
             known = {k: v for k, v in dict(self._wanted.get(values, {})).items() if k in form.names()}
+            # Settings of one system may share names with another's and mean something else there.
+            if values == "config" and self._wanted.get("system", card.name) != card.name:
+                known = {}
             if known:
                 form.set_values(known)
             form.changed.connect(self._judge)

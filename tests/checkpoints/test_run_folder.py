@@ -142,6 +142,8 @@ def test_names_become_folders_that_are_not_taken(studio_home: Path) -> None:
     assert first.parent == studio_home / "runs"
     first.mkdir()
     assert new_run_folder("My run: β = 4 / ../x").name == first.name + "-2"
+    RunFolder(new_run_folder("日" * 5000)).make()
+    assert new_run_folder("日" * 5000).name == "日" * 60 + "-2"
     assert run_path(first.name) == first
     assert run_path("/tmp/elsewhere") == Path("/tmp/elsewhere").resolve()
 

@@ -194,6 +194,19 @@ def test_a_folder_with_bad_pictures_says_in_the_form_what_is_wrong_with_them(
     form.reject()
 
 
+def test_settings_of_one_system_are_not_forced_upon_another_that_has_the_same_names(window: StudioWindow) -> None:
+    newrun.open_form(window, {"system": "vae", "config": {"prior": "normal", "latent": 3}, "data": "digits8"})
+    form = window.findChild(newrun.NewRun)
+    assert form is not None and form._model is not None
+    assert form._model.values()["latent"] == 3
+    for place in range(form._system.count()):  # among them one whose prior is "learnt" or "fixed"
+        form._system.setCurrentIndex(place)
+        assert form._model.refusals() == {}, form._system.currentText()
+    form._system.setCurrentIndex(form._system.findData("vae"))
+    assert form._model.values()["latent"] == 3
+    form.reject()
+
+
 CLOSE_A_REAL_RUN = """
 import sys
 from PySide6.QtCore import QTimer
