@@ -64,14 +64,19 @@ def test_bounds_rise_with_draws_to_the_exact_log_likelihood_by_every_rule(rule: 
     model, fusing = linear_gaussian(2, 2, 2), Fusing(rule, {"x1": 0.5})
     x = model.sample(50, _seeded(0))
     exact = model.log_prob(x)
-    means = [
+    one = [cross_bounds.importance_bound(model, x, 1, _seeded(s), fusing=fusing).log_prob - exact for s in range(100)]
+    elbo = [cross_bounds.elbo(model, x, _seeded(s), fusing=fusing) - exact for s in range(100)]
+    many = [
         torch.stack(
             [cross_bounds.importance_bound(model, x, k, _seeded(s), fusing=fusing).log_prob - exact for s in range(12)]
         ).mean()
-        for k in (1, 10, 100)
+        for k in (10, 100)
     ]
-    elbo = torch.stack([cross_bounds.elbo(model, x, _seeded(s), fusing=fusing) - exact for s in range(12)]).mean()
-    assert elbo <= means[0] + 0.02 and means[0] < means[1] < means[2] < 0.01
+    first, second = (torch.stack(values).mean(1) for values in (one, elbo))
+    error = ((first.var() + second.var()) / 100).sqrt()
+    # Rules that draw component by component rise with the number of components too, at a single draw from each.
+    assert second.mean() <= first.mean() + 4 * error
+    assert first.mean() < many[0] < many[1] < 0.01
     found = cross_bounds.importance_bound(model, x, 300, _seeded(0), fusing=fusing)
     strata = len(model.infer(x, fusing).components)
     assert (found.effective_samples >= 1).all() and (found.effective_samples <= 300 * strata).all()
