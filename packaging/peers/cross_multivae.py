@@ -232,7 +232,8 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
             means = {"ours": statistics.fmean(a for a, _ in pairs), "theirs": statistics.fmean(b for _, b in pairs)}
             if "seconds" in name:
                 ratio = sum(a for a, _ in pairs) / sum(b for _, b in pairs)
-                rows[name] = {**means, "ours / theirs": ratio, "reached": ratio <= MOST_TIME}
+                bar = {"reached": ratio <= MOST_TIME} if name.startswith("processor") else {}
+                rows[name] = {**means, "ours / theirs": ratio, **bar}
                 continue
             error = statistics.stdev(apart) / math.sqrt(len(apart)) if len(apart) > 1 else None
             difference = statistics.fmean(apart)
@@ -254,6 +255,7 @@ def report(epochs: dict[str, int], numbers: dict[str, Any], runs: list[dict[str,
         "what": "MVAE and MMVAE of DGM Studio beside MultiVae's: greatest differences on shared weights; coherence "
         f"(judges, drawn z, {DRAWS} an example), bound on log p of both modalities (nats, {DRAWS} draws of z) on test "
         "examples, and seconds of the training loops, epochs in turns",
+        "wall": "holds whatever else the machine did, which stood still for minutes in seed 0 of the slower mvae",
         "bars": f"coherence and bound not below theirs; processor seconds at most {MOST_TIME} of theirs",
         "same numbers": numbers,
         "training": {"epochs": epochs, **{n: v for n, v in PLAIN.items() if v != NEVER and n != "learning_rate"}},
