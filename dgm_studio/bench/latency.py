@@ -94,11 +94,13 @@ class Hand(QObject):
     Args:
         track: Held from the first move on.
         seconds: How long.
+        down: Also go slowly from the top to the bottom, so that a brush is never where it was.
     """
 
-    def __init__(self, track: QWidget, seconds: float) -> None:
+    def __init__(self, track: QWidget, seconds: float, *, down: bool = False) -> None:
         super().__init__()
         self.due: list[float] = []
+        self._down, self._seconds = down, seconds
         self._track, self._moves = track, round(seconds * RATE)
         self._begun = 0.0
         self._timer = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
@@ -123,7 +125,8 @@ class Hand(QObject):
     def _send(self, kind: QEvent.Type, seconds: float) -> None:
         phase = (seconds / SWING) % 2.0
         share = MARGIN + (1 - 2 * MARGIN) * (phase if phase < 1 else 2 - phase)
-        place = QPointF(share * self._track.width(), self._track.height() / 2)
+        level = MARGIN + (1 - 2 * MARGIN) * seconds / self._seconds if self._down else 0.5
+        place = QPointF(share * self._track.width(), level * self._track.height())
         held = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseButtonRelease else Qt.MouseButton.LeftButton
         button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
         event = QMouseEvent(kind, place, self._track.mapToGlobal(place), button, held, Qt.KeyboardModifier.NoModifier)
@@ -154,10 +157,12 @@ def measure(options: Options) -> dict[str, Any]:
     return document("latency", figures, model=key, **details)
 
 
-def drag(rig: Rig, panel: Panel, options: Options, track: QWidget, kind: type[Any]) -> dict[str, Any]:
+def drag(
+    rig: Rig, panel: Panel, options: Options, track: QWidget, kind: type[Any], *, down: bool = False
+) -> dict[str, Any]:
     """Drag and say when the answers to questions of a kind were painted, and what the last of them holds."""
     seconds = options.seconds or SECONDS
-    watch, hand = Watch(rig, panel, kind), Hand(track, seconds)
+    watch, hand = Watch(rig, panel, kind), Hand(track, seconds, down=down)
     hand.start()
     rig.go(seconds + AFTERWARDS)
     del rig.engine.ask, panel.receive

@@ -29,8 +29,10 @@ def measure(options: Options) -> dict[str, Any]:
     for state in ("idle", "training"):
         if state == "training":
             rig.train(shown=False)
+        panel.restore({"values": {}, "precision": {}})
+        rig.settle()
         for name, place in (("slider", precision_track(panel)), ("brush", canvas(panel))):
-            found = drag(rig, panel, options, place, CrossDatum)
+            found = drag(rig, panel, options, place, CrossDatum, down=name == "brush")
             del found["latest"]
             details[f"{name}, {state}"] = found
             figures += [

@@ -96,7 +96,7 @@ class CrossTable(QAbstractScrollArea):
     def set_datum(self, cells: Sequence[Cell], example: str, own: Sequence[str] = ()) -> None:
         """The datum itself; `own` are the modalities with a value of the user's."""
         self._datum, self._example, self._own = tuple(cells), example, frozenset(own)
-        self.viewport().update()
+        self.viewport().update(QRectF(0, 0, self.viewport().width(), self._fixed()).toAlignedRect())
 
     def set_lines(self, lines: Sequence[Line], samples: int = 1) -> None:
         """What follows from every part of it."""
@@ -109,8 +109,9 @@ class CrossTable(QAbstractScrollArea):
 
     def set_pins(self, pins: Mapping[tuple[Row, str], Cell]) -> None:
         """The frozen cells."""
-        self._pins = dict(pins)
-        self.viewport().update()
+        if self._pins != dict(pins):
+            self._pins = dict(pins)
+            self.viewport().update()
 
     def set_hint(self, words: str) -> None:
         """What the tooltip of the head says: who judges."""
@@ -237,11 +238,15 @@ class CrossTable(QAbstractScrollArea):
         height, scrolled = self._row_height(), self.verticalScrollBar().value()
         first = max(0, int(scrolled // height))
         last = min(len(self._lines), int((scrolled + self.viewport().height()) // height) + 1)
+        dirty = QRectF(event.rect())
         for row in range(first, last):
-            self._paint_line(painter, row)
+            rect = self.cell_rect((row, 0))
+            if rect.top() <= dirty.bottom() and rect.bottom() >= dirty.top():
+                self._paint_line(painter, row)
         painter.restore()
-        self._paint_head(painter)
-        self._paint_datum(painter)
+        if dirty.top() < fixed:
+            self._paint_head(painter)
+            self._paint_datum(painter)
         if self.hasFocus() and self._ring is None:
             focus_ring(painter, QRectF(self.viewport().rect()))
 
