@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dgm_studio.core.cards import Capability, Metric, Modality
-from dgm_studio.core.requests import ClassifyDatum, DrawClassGrid, EvaluateClassifier, Given
+from dgm_studio.core.cards import Capability, Modality
+from dgm_studio.core.requests import ClassifyDatum, DrawClassGrid, Evaluate, EvaluateClassifier, Given
 from dgm_studio.core.updates import Frame, Problem, Progress, Result, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.crossing_values import tensor_of
@@ -21,6 +21,7 @@ from dgm_studio.explore.loaded import SLICE_PIXELS, Floats, LoadedModel, as_byte
 from dgm_studio.explore.samples import rows_of
 from dgm_studio.models.capabilities import Posterior
 from dgm_studio.models.judge import Judge, judge_for
+from dgm_studio.training.figures import accuracies
 from dgm_studio.training.order import derived_seed
 
 if TYPE_CHECKING:
@@ -338,29 +339,10 @@ def evaluate_classifier(bench: Workbench, asked: EvaluateClassifier) -> Iterator
     found = contest(bench.model(asked.model))
     k = check_samples(asked.samples)
     part = (yield from bench.dataset(found.model.card.data)).split(asked.split)
-    rows = torch.arange(min(asked.count or len(part), len(part)))
-    rows = rows[truths_of(part, found.label, rows) >= 0]
-    if not len(rows):
-        raise Problem(f"No example of the split {asked.split} has a known class.", "Choose other data.")
-    right: dict[str, int] = {}
-    for number, some in enumerate(torch.split(rows, found.at_once(k))):
-        generator = found.model.generator(derived_seed(asked.seed, "classifying", number))
-        truth = truths_of(part, found.label, some).to(found.model.device)
-        x = pictures_at(part, found.model, some)
-        for name, values in found.model.module.class_log_probs(x, generator, k).items():
-            right[name] = right.get(name, 0) + int((values.argmax(1) == truth).sum())
-        yield Progress(int(some[-1]) + 1, int(rows[-1]) + 1, "Classifying")
-    yield Result({name: accuracy(count, len(rows), name, k, asked.split) for name, count in right.items()})
+    wanted = Evaluate(asked.model, asked.split, count=asked.count, seed=asked.seed)
+    yield Result((yield from accuracies(found.model.module, found.model.card.modalities, part, wanted, k)))
 
 
 def pictures_at(part: Part, model: LoadedModel, rows: Tensor) -> Tensor:
     """Pictures of a part [n, *S] where the model is."""
     return part.views(rows)[model.modality.name].to(model.device)
-
-
-def accuracy(right: int, count: int, name: str, k: int, split: str) -> Metric:
-    """A share with its binomial standard error."""
-    share = right / count
-    error = math.sqrt(share * (1.0 - share) / count)
-    estimator = f"{name}, K={k}" if name != JUDGE else name
-    return Metric(share, "", estimator, error, split, lower_is_better=False)

@@ -86,10 +86,7 @@ def system(
         if not issubclass(cls, Trains):
             raise TypeError(f"{cls.__name__} has no loss(batch, generator, step)")
         known = _entries.get(name)
-        if known is not None and (known.module.__module__, known.module.__qualname__) != (
-            cls.__module__,
-            cls.__qualname__,
-        ):
+        if known is not None and _place(known.module) != _place(cls):
             raise ValueError(f"the name {name} belongs to {known.module.__qualname__}")
         card = SystemCard(
             name=name,
@@ -109,6 +106,10 @@ def system(
         return cls
 
     return register
+
+
+def _place(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
 
 
 @cache

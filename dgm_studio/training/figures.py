@@ -26,10 +26,9 @@ from dgm_studio.models import registry
 from dgm_studio.models.capabilities import Classifies, Crosses
 from dgm_studio.training import criteria, predictions
 from dgm_studio.training.evaluate import evaluate
-from dgm_studio.training.looking import fetch
 from dgm_studio.training.order import derived_seed
 
-CLASSIFIED = 8  # pictures at once; fixed, never timed, so that figures repeat
+CLASSIFIED = 8  # pictures at once with DRAWS of each; fixed, never timed, so that figures repeat
 DRAWS = 10  # of z for each classified picture
 LARGEST_CROSSING = 500  # examples and draws that coherence is measured on
 
@@ -54,7 +53,8 @@ def figures_of(model: nn.Module, dataset: Dataset, request: Evaluate) -> Iterato
         else:
             yield update
     if classifies(model):
-        found |= yield from accuracies(model, part, request.split, request.count, DRAWS, request.seed)
+        shares = yield from accuracies(model, registry.modalities_of(model, ()), part, request, DRAWS)
+        found |= {f"accuracy {name}": metric for name, metric in shares.items()}
     if isinstance(model, Crosses):
         count = min(request.count or len(part), len(part), LARGEST_CROSSING)
         found |= yield from _crossing(model, known, request, count)
@@ -71,46 +71,44 @@ def classifies(model: nn.Module) -> bool:
 
 
 def accuracies(
-    model: nn.Module, part: Part, split: str, count: int, samples: int, seed: int
+    model: nn.Module, modalities: tuple[Modality, ...], part: Part, request: Evaluate, samples: int
 ) -> Generator[Progress, None, dict[str, Metric]]:
     """The share of pictures that each classifier of a model gets right, with its binomial standard error.
 
     Args:
         model: Classifies; in evaluation mode.
+        modalities: It has to do with; its picture and its label among them.
         part: The examples; those without a class are left out.
-        split: What the part is called.
-        count: How many examples; 0 takes all.
+        request: What the part is called, how many examples of it (0 for all), the seed of the draws.
         samples: Draws of z for each.
-        seed: Of the draws.
 
     Returns:
-        "accuracy NAME" for each classifier.
+        A metric for each classifier, by its name.
 
     Raises:
         Problem: No example has a known class.
     """
-    label = next(m for m in registry.modalities_of(model, ()) if m.kind == "label")
-    truth = part.others[label.name]
-    rows = torch.arange(min(count or len(part), len(part)))
-    rows = rows[truth[rows.to(truth.device)].cpu() >= 0]
+    label, picture = (next(m.name for m in modalities if m.kind == kind) for kind in ("label", "image"))
+    rows = torch.arange(min(request.count or len(part), len(part)))
+    truth = part.views(rows.to(part.x.device))[label].cpu()
+    rows = rows[truth >= 0]
     if not len(rows):
-        raise Problem(f"No example of the split {split} has a known class.", "Choose other data.")
+        raise Problem(f"No example of the split {request.split} has a known class.", "Choose other data.")
     device = next(model.parameters()).device
     right: dict[str, int] = {}
-    for number, some in enumerate(rows.split(CLASSIFIED)):
-        generator = torch.Generator(device).manual_seed(derived_seed(seed, "classifying", number))
-        x, wanted = fetch(part, some, device), truth[some.to(truth.device)].to(device)
+    for number, some in enumerate(rows.split(max(1, CLASSIFIED * DRAWS // max(DRAWS, samples)))):
+        generator = torch.Generator(device).manual_seed(derived_seed(request.seed, "classifying", number))
+        x = part.views(some.to(part.x.device))[picture].to(device)  # as views have it: what is erased is unknown
+        wanted = truth[some].to(device)
         with torch.no_grad():
             logs: dict[str, Tensor] = cast(Classifies, model).class_log_probs(x, generator, samples)
         for name, values in logs.items():
             right[name] = right.get(name, 0) + int((values.argmax(1) == wanted).sum())
         yield Progress(int(some[-1]) + 1, int(rows[-1]) + 1, "Classifying")
-    return {
-        f"accuracy {name}": accuracy(hits, len(rows), f"{name}, K={samples}", split) for name, hits in right.items()
-    }
+    return {name: _share(hits, len(rows), f"{name}, K={samples}", request.split) for name, hits in right.items()}
 
 
-def accuracy(right: int, count: int, estimator: str, split: str) -> Metric:
+def _share(right: int, count: int, estimator: str, split: str) -> Metric:
     """A share with its binomial standard error."""
     share = right / count
     return Metric(share, "", estimator, math.sqrt(share * (1.0 - share) / count), split, lower_is_better=False)
