@@ -35,6 +35,7 @@ from dgm_studio.core.updates import Problem, Update
 from dgm_studio.gui import drops, icons, session, theme
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.shelf import Shelf
+from dgm_studio.gui.tidying import Tidying
 from dgm_studio.gui.window import StudioWindow
 
 CLOSE_SECONDS = 0.9  # for the worker; the process ends within a second of the window's closing
@@ -96,6 +97,7 @@ class Program(QObject):
         self.shelf = make_shelf()
         outbox = Outbox()
         self.engine = Engine(make_answer or open_worker(device, self.shelf), outbox)
+        self.tidying = Tidying(self.engine, self)
         self.bridge = Bridge(self.engine, outbox, self)
         pictures = resources.home() / "thumbnails"
         pictures.mkdir(parents=True, exist_ok=True)
@@ -156,6 +158,8 @@ class Program(QObject):
         self._warm.stop()
         if self._closed is None:
             self._closed = self.window.stop_all(CLOSE_SECONDS)
+            if self._closed:
+                self.tidying.close()
             QCoreApplication.quit()
 
     def _on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

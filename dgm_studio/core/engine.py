@@ -8,6 +8,7 @@ generators yield at least every 50 ms, and interactive requests run between the 
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import sys
 import threading
@@ -23,8 +24,10 @@ from dgm_studio.core.updates import Cancelled, Done, Failed, Problem, Progress, 
 Answer = Callable[[Any], Iterator[Update]]
 
 SWITCH_INTERVAL = 0.001  # s; Python's default of 5 ms lets a busy worker delay every paint by as much
+SHORT_STEPS = 0.008  # s; so long a job goes on in one turn while nobody asks for anything: turns cost small models 2 %
 LARGEST_DEBT = 0.05  # s; the longest a waiting picture stands back for training
 LOAD_WINDOW = 2.0  # s; over which the load figures are averaged
+LONGEST_STAND = 0.05  # s; the worker stands still for whoever asked it to, and then goes on unasked
 
 
 @dataclass(slots=True)
@@ -78,6 +81,9 @@ class Engine:
         self._closing = False
         self._owed = 0.0
         self._spent: collections.deque[tuple[float, str, float]] = collections.deque()
+        self._stand_asked: Callable[[], None] | None = None
+        self._stands = False
+        self._held = False
 
     # -- asking (any thread) --------------------------------------------------------------------------------
 
@@ -157,6 +163,38 @@ class Engine:
         total = {lane: sum(s for name, s in recent if name == lane) / LOAD_WINDOW for lane in ("interactive", "batch")}
         return Load(min(1.0, total["interactive"]), min(1.0, total["batch"]), queue)
 
+    # -- standing still (any other thread) ------------------------------------------------------------------
+
+    def stand_still(self, standing: Callable[[], None]) -> None:
+        """Ask the worker to stand still between two turns, for at most `LONGEST_STAND` seconds.
+
+        Args:
+            standing: Called once on the worker's thread as soon as it stands; has to pass the word on (a queued
+                signal) and return. Whoever hears it enters `standing_still`.
+        """
+        with self._changed:
+            self._stand_asked = standing
+            self._changed.notify_all()
+        if self._thread is None:
+            standing()
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[bool]:
+        """Hold the worker where it stands; it goes on at the end of the block.
+
+        Yields:
+            Whether it stands; False when it has already gone on. A worker that has not started or has ended stands.
+        """
+        with self._changed:
+            alive = self._thread is not None and self._thread.is_alive()
+            self._held = held = self._stands
+        try:
+            yield held or not alive
+        finally:
+            with self._changed:
+                self._held = self._stands = False
+                self._changed.notify_all()
+
     # -- life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -197,11 +235,23 @@ class Engine:
             with self._changed:
                 if self._closing:
                     break
+                standing, self._stand_asked = self._stand_asked, None
+            if standing is not None:
+                self._stand(standing)
             if not self._turn():
                 with self._changed:
-                    if not self._closing and not self._anything():
+                    if not self._closing and self._stand_asked is None and not self._anything():
                         self._changed.wait()
         self._close_all()
+
+    def _stand(self, standing: Callable[[], None]) -> None:
+        with self._changed:
+            self._stands = True
+        standing()
+        with self._changed:
+            self._changed.wait_for(lambda: self._held or not self._stands or self._closing, LONGEST_STAND)
+            self._changed.wait_for(lambda: not self._held)
+            self._stands = False
 
     def _prepare(self) -> None:
         if self._answer is None and self._failure is None:
@@ -301,12 +351,22 @@ class Engine:
             return
         assert job.steps is not None
         ending = self._advance(job.ticket, job.steps, job)
+        while ending is None and self._threaded and time.perf_counter() - started < SHORT_STEPS and self._alone(job):
+            ending = self._advance(job.ticket, job.steps, job)
         spent = time.perf_counter() - started
         with self._changed:
             self._note("batch", spent)
             self._owed = max(-LARGEST_DEBT, self._owed - spent)
         if ending is not None:
             self._end_job(job, ending)
+
+    def _alone(self, job: Job) -> bool:
+        """Whether nobody wants anything but this job's next step; read without the lock, so late by one step at most."""
+        return (
+            not (self._waiting or self._running or self._closing or self._stand_asked)
+            and job.state == "running"
+            and not self._stopping()
+        )
 
     def _mark_running(self, job: Job) -> None:
         if job.state == "waiting":

@@ -18,6 +18,7 @@ from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.updates import Problem, Progress, Update
 from dgm_studio.explore import answers
 from dgm_studio.explore.loaded import LoadedModel, stamp_of
+from dgm_studio.training.trouble import free_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     from dgm_studio.data.dataset import Dataset
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 MODELS_KEPT = 8
 DATA_KEPT = 4
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
 
 
 class Workbench:
@@ -86,9 +86,7 @@ class Workbench:
         self._models.clear()
         self._data.clear()
         self.indices.clear()
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory(self.device)
 
     # -- models --------------------------------------------------------------------------------------------------------
 
@@ -192,13 +190,6 @@ def run_folder(folder: str) -> Path:
     return runs.run_path(folder.removeprefix("run:"))
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: an own class on accelerators, a plain RuntimeError on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(error).lower() for words in MEMORY_WORDS)
-
-
 def open_workbench(device: str = "auto") -> Workbench:
     """Make the worker ready; call it on the worker's thread.
 
@@ -217,7 +208,8 @@ def open_workbench(device: str = "auto") -> Workbench:
         torch.set_num_threads(worker_threads())
     answers.import_all()
     _warm_up(chosen)
-    gc.collect()
+    if gc.isenabled():  # else the window collects, and what is garbage now may be its widgets
+        gc.collect()
     gc.freeze()
     return Workbench(chosen)
 

@@ -50,8 +50,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what nobody holds. Call it outside the `except` block: the error holds the frames with the tensors."""
-    gc.collect()
+    """Give back what nobody holds. Call it outside the `except` block: the error holds the frames with the tensors.
+
+    Cycles are left alone where automatic collection is off: there the window collects, on its own thread.
+    """
+    if gc.isenabled():
+        gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

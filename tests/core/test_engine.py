@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dgm_studio.core.engine import Engine
+from dgm_studio.core.engine import LONGEST_STAND, Engine
 from dgm_studio.core.outbox import Envelope, Outbox
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Metrics, Problem, Progress, Result, Update
 
@@ -253,3 +253,54 @@ def test_an_idle_worker_sleeps_and_answers_when_asked() -> None:
         assert arrived.wait(5)
     finally:
         engine.close(5.0)
+
+
+def test_a_worker_that_is_asked_stands_between_two_steps_until_it_is_let_go() -> None:
+    inside, steps = threading.Event(), []
+
+    def busy(request: int) -> Iterator[Update]:
+        for i in range(request):
+            inside.set()
+            time.sleep(0.001)
+            inside.clear()
+            steps.append(i)
+            yield Progress(i, request)
+
+    engine = Engine(lambda: busy, Outbox())
+    engine.start()
+    engine.submit(100_000, "training")
+    try:
+        stood = 0
+        for _ in range(20):
+            standing = threading.Event()
+            engine.stand_still(standing.set)
+            assert standing.wait(5)
+            with engine.standing_still() as still:
+                if still:  # a loaded machine may wake this thread after the worker's patience has ended
+                    before = len(steps)
+                    time.sleep(0.01)
+                    assert not inside.is_set()
+                    assert len(steps) == before
+                    stood += 1
+        assert stood > 0
+        before = len(steps)
+        deadline = time.monotonic() + 5
+        while len(steps) == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert len(steps) > before, "it does not go on"
+    finally:
+        assert engine.close(5)
+
+
+def test_a_standing_worker_whose_asker_never_comes_goes_on_and_can_be_closed() -> None:
+    engine = Engine(lambda: count_to, Outbox())
+    engine.start()
+    standing = threading.Event()
+    engine.stand_still(standing.set)
+    assert standing.wait(5)
+    time.sleep(3 * LONGEST_STAND)
+    with engine.standing_still() as still:
+        assert not still
+    assert engine.close(5)
+    with engine.standing_still() as still:
+        assert still, "a worker that has ended stands"
