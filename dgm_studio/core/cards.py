@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,7 +122,7 @@ class SystemCard:
     """A generative model from the literature, as the window knows it.
 
     `requires` are kinds of modality that must be there, `least` is how many modalities it needs; a system that needs
-    neither takes the first that fits.
+    neither takes the first that fits. `conditions` are kinds that it takes beside that one, to be steered by.
     """
 
     name: str
@@ -135,13 +136,16 @@ class SystemCard:
     fields: tuple[Field, ...]
     requires: tuple[str, ...] = ()
     least: int = 1
+    conditions: tuple[str, ...] = ()
 
     def chosen(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
         """Those of the data's modalities that the system models; () when it cannot be built for these data."""
         found = tuple(m for m in modalities if m.kind in self.modality_kinds)
         if len(found) < self.least or any(kind not in {m.kind for m in found} for kind in self.requires):
             return ()
-        return found if self.least > 1 or self.requires else found[:1]
+        if self.least > 1 or self.requires:
+            return found
+        return found[:1] + tuple(m for m in modalities if found and m.kind in self.conditions and m != found[0])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -250,8 +254,7 @@ def from_json(cls: type[CardT], data: Any) -> CardT:
 
 
 def _revive(hint: Any, data: Any) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+XXclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
         return hint(**{k: _revive(hints[k], v) for k, v in data.items() if k in hints})
     if origin is tuple:

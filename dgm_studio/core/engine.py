@@ -361,7 +361,7 @@ class Engine:
             self._end_job(job, ending)
 
     def _alone(self, job: Job) -> bool:
-        """Whether nobody wants anything but this job's next step; read without the lock, so late by one step at most."""
+        """Whether nobody wants anything but this job's next step. Read without the lock: late by one step at most."""
         return (
             not (self._waiting or self._running or self._closing or self._stand_asked)
             and job.state == "running"

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dgm_studio.core.cards import Capability
+from dgm_studio.core.cards import Capability, Modality
 from dgm_studio.core.requests import Fusing
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -193,6 +193,73 @@ class Crosses(Protocol):
         """p(x_m | z) of every modality for z [N, Z]."""
 
 
+class Noising(Protocol):
+    """The path from data to noise, x_t = alpha(t) x_0 + sigma(t) eps. All in float64."""
+
+    kind: str
+    """"discrete" (t is an index), "variance-exploding" (alpha = 1, t = sigma) or "flow" (alpha = 1 - t, sigma = t)."""
+    clean: float
+    """The time of the data, where alpha = 1 and sigma = 0: -1 of a discrete model, else 0."""
+    cleanest: float
+    """The smallest time at which the model can be asked."""
+    noisiest: float
+    """The largest."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Factor of the data, of any shape; between two indices of a discrete model by linear log-SNR."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Factor of the noise."""
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """lambda = log(alpha / sigma), half the log of the signal-to-noise ratio; infinite at `clean`."""
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        """The inverse of `log_snr` on [cleanest, noisiest]; clamped to it."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a model makes of noisy data: x = alpha clean + sigma noise, exactly, by construction.
+
+    Args:
+        clean: E[x_0 | x_t], [N, *S], in the type of x.
+        noise: E[eps | x_t], [N, *S].
+        fraction: Of a learnt variance: v in [0, 1] between the small (0) and the large (1) log variance (Nichol and
+            Dhariwal 2021, equation 15), [N, *S]; else None.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    fraction: Tensor | None = None
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """Takes noise off data: everything that a sampler needs.
+
+    It works in its own space: pictures, [0, 1] elsewhere, are mapped linearly to `support`; points are as they are.
+    """
+
+    def noising(self) -> Noising:
+        """The path that it was trained on."""
+
+    def support(self) -> tuple[float, float] | None:
+        """The range that data have in the model's space, (-1, 1) for pictures; None where there is none."""
+
+    def conditions(self) -> tuple[Modality, ...]:
+        """What can be given beside x: labels, attributes, texts; () for an unconditional model."""
+
+    def estimate(self, x: Tensor, t: Tensor, given: Views | None = None) -> Estimate:
+        """Clean data and noise behind x [N, *S] (float64 or float32) at time t, 0-d or [N], float64.
+
+        Args:
+            x: Noisy data in the model's space; the estimate has their type, whatever the network computes in.
+            t: In [cleanest, noisiest].
+            given: Values of the conditions, N rows each; what is missing there is unknown, None means all of it.
+        """
+
+
 @runtime_checkable
 class Classifies(Protocol):
     """Says which class a picture belongs to, by one classifier or several."""
@@ -210,6 +277,7 @@ PROTOCOLS: dict[Capability, type] = {
     Capability.SAMPLES: Samples,
     Capability.SCORES: Scores,
     Capability.CROSSES: Crosses,
+    Capability.DENOISES: Denoises,
     Capability.CLASSIFIES: Classifies,
 }
 

@@ -60,6 +60,7 @@ def system(
     views: bool = False,
     requires: tuple[str, ...] = (),
     least: int = 1,
+    conditions: tuple[str, ...] = (),
 ) -> Callable[[ModuleT], ModuleT]:
     """Register a module class under a name.
 
@@ -75,6 +76,7 @@ def system(
         modality_kinds: Kinds of data it can be built for.
         requires: Kinds of modality without which it cannot be built ("image", "label").
         least: How many modalities it needs.
+        conditions: Kinds of modality that it can be steered by, beside the one it models; all that the data have.
         views: Whether its `loss` and scores take `Views`; else the first modality as a tensor.
 
     Raises:
@@ -100,6 +102,7 @@ def system(
             fields=forms.fields_of(config),
             requires=requires,
             least=least,
+            conditions=conditions,
         )
         _entries[name] = _Entry(cls, card, config, dict(tiny), views)
         cls.takes_views = views  # type: ignore[attr-defined]
