@@ -254,7 +254,10 @@ def from_json(cls: type[CardT], data: Any) -> CardT:
 
 
 def _revive(hint: Any, data: Any) -> Any:
-XXclasses.is_dataclass(hint) and isinstance(hint, type):
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union) and type(None) in args:  # what may be absent
+        return None if data is None else _revive(next(a for a in args if a is not type(None)), data)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
         return hint(**{k: _revive(hints[k], v) for k, v in data.items() if k in hints})
     if origin is tuple:
