@@ -200,6 +200,10 @@ def test_the_transport_plays_loops_reverses_and_stops_as_a_video_player_does(sho
     player.toggle()
     player.hide()
     assert not player.playing(), "nothing plays while it is hidden"
+    player.show()
+    player.toggle()
+    player.set_count(0)
+    assert not player.playing() and player.index() == 0, "nothing plays when the frames are taken away"
 
 
 def test_scrubbing_a_strip_tells_every_frame_once(show: Any) -> None:

@@ -49,8 +49,10 @@ class Transport(QWidget):
         return self._count
 
     def set_count(self, count: int) -> None:
-        """Set how many frames there are; the index stays where it can."""
+        """Set how many frames there are; the index stays where it can, and nothing plays when there is nothing to."""
         self._count = count
+        if count < 2:
+            self._set_speed(0)
         self._go(min(self._index, max(0, count - 1)))
 
     def index(self) -> int:
