@@ -91,6 +91,10 @@ def loading(name: str) -> Loading:
         from dgm_studio.data.toys import load_toy
 
         return load_toy(described)
+    if "from" in described.made:
+        from dgm_studio.data.averaged import load_averaged
+
+        return (yield from load_averaged(described, (yield from loading(described.made["from"]))))
     if described.made:
         return (yield from _pairing(described))
     from dgm_studio.data.packed import load_packed
