@@ -23,6 +23,7 @@ THEMES = (
     "crossing_experts",
     "crossing_scores",
     "crossing_wrong",
+    "drawn",
     "exports",
     "figures",
     "labels",

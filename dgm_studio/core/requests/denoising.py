@@ -336,3 +336,19 @@ class FollowLikelihood:
     steps: int = 60
     probes: int = 1
     seed: int = 0
+
+
+@request
+@dataclass(frozen=True)
+class KeepDrawing:
+    """Make a distribution in the plane that was drawn into data to train on. Result: the name of the data.
+
+    Args:
+        rows: Rows of bytes, a square; ink is probability.
+        title: What the data are called.
+        seed: Of the points.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    title: str = ""
+    seed: int = 0
