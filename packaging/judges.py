@@ -64,6 +64,8 @@ RECIPES = {
     "mnist5k": Recipe(steps=4000, width=12, degrees=15.0, scale=0.15, shear=0.2, move=2.0),
     "digits8": Recipe(steps=4000, width=24, degrees=12.0, scale=0.1, shear=0.1, move=0.7, blur=0.1),
     "pixelfaces": Recipe(steps=2500, width=12, degrees=3.0, scale=0.05, shear=0.0, move=1.5),
+    "mnist16": Recipe(steps=4000, width=16, degrees=15.0, scale=0.12, shear=0.2, move=1.2, blur=0.2),
+    "pixelfaces16": Recipe(steps=4000, width=16, degrees=0.0, scale=0.0, shear=0.0, move=0.5, blur=0.1),
 }
 
 

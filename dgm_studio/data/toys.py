@@ -39,12 +39,38 @@ class Toy:
         log_density: From float64 points [n, 2] to log p [n].
         mean: [2], exact.
         std: [2], exact.
+        centres: Of equal round Gaussians that it is a mixture of, [K, 2]; None where it is none.
+        blur: Standard deviation of every one of them.
+        modes: Whether the centres are modes of their own, far apart, and not the nodes of a curve.
     """
 
     draw: Callable[[np.random.Generator, int], tuple[Points, Labels]]
     log_density: Callable[[Tensor], Tensor]
     mean: tuple[float, float]
     std: tuple[float, float]
+    centres: Points | None = None
+    blur: float = 0.0
+    modes: bool = False
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """An equal mixture of Gaussians with one diagonal covariance, in the coordinates that models see.
+
+    Args:
+        centres: float64 [K, 2].
+        std: float64 [2], of every one of them.
+        modes: Whether the centres are modes of their own, far apart, and not the nodes of a curve.
+    """
+
+    centres: Tensor
+    std: Tensor
+    modes: bool
+
+    def within(self, x: Float[Tensor, "n 2"], sigmas: float = 3.0) -> Tensor:
+        """Which points [n] lie within so many standard deviations of a centre, bool."""
+        away = (x.double()[:, None] - self.centres) / self.std
+        return (away.square().sum(-1) <= sigmas**2).any(1)
 
 
 def load_toy(card: DataCard) -> Dataset:
@@ -74,6 +100,15 @@ def log_density(name: str, x: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
     toy = toys()[name]
     mean, std = (x.new_tensor(v, dtype=torch.float64) for v in (toy.mean, toy.std))
     return (toy.log_density(x.double() * std + mean) + std.log().sum()).to(x.dtype)
+
+
+def mixture(name: str) -> Mixture | None:
+    """The Gaussians that a toy is a mixture of, standardised as `Part.batch` does it; None where it is none."""
+    toy = toys()[name]
+    if toy.centres is None:
+        return None
+    mean, std = (torch.tensor(v, dtype=torch.float64) for v in (toy.mean, toy.std))
+    return Mixture((torch.from_numpy(toy.centres) - mean) / std, toy.blur / std, toy.modes)
 
 
 @cache
@@ -108,7 +143,7 @@ def _eight_gaussians(radius: float = 2.0, blur: float = 0.2) -> Toy:
 
     means = torch.from_numpy(centres)
     std = math.sqrt(radius**2 / 2.0 + blur**2)
-    return Toy(draw, lambda x: _mixture_log_density(x, means, blur), (0.0, 0.0), (std, std))
+    return Toy(draw, lambda x: _mixture_log_density(x, means, blur), (0.0, 0.0), (std, std), centres, blur, True)
 
 
 def _blurred_curve(
@@ -124,7 +159,8 @@ def _blurred_curve(
 
     means, mean = torch.from_numpy(nodes), nodes.mean(0).tolist()
     std = np.sqrt(nodes.var(0) + blur**2).tolist()
-    return Toy(draw, lambda x: _mixture_log_density(x, means, blur), (mean[0], mean[1]), (std[0], std[1]))
+    centre, spread = (mean[0], mean[1]), (std[0], std[1])
+    return Toy(draw, lambda x: _mixture_log_density(x, means, blur), centre, spread, nodes, blur)
 
 
 def _moons(blur: float = 0.1) -> Toy:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from dgm_studio.data.registry import load
 from dgm_studio.data.splits import SPLITS
-from dgm_studio.data.toys import log_density, toys
+from dgm_studio.data.toys import log_density, mixture, toys
 
 
 def grid(name: str, side: int = 180) -> tuple[torch.Tensor, float]:
@@ -58,3 +60,21 @@ def test_the_same_points_every_time_and_no_index_in_two_splits() -> None:
     assert sorted(torch.cat(indices).tolist()) == list(range(10000))
     assert all(torch.equal(first.split(s).x, second.split(s).x) for s in SPLITS)
     assert set(first.split("train").factors["part"].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["eight-gaussians", "moons", "swiss-roll"])
+def test_the_gaussians_of_a_toy_add_up_to_its_density(name: str) -> None:
+    found = mixture(name)
+    assert found is not None
+    x = load(name).split("test").batch(torch.arange(50)).double()
+    parts = torch.distributions.Independent(torch.distributions.Normal(found.centres, found.std), 1)
+    density = torch.logsumexp(parts.log_prob(x[:, None]), 1) - math.log(len(found.centres))
+    torch.testing.assert_close(density, log_density(name, x), rtol=1e-6, atol=1e-6)
+
+
+def test_so_many_points_lie_within_three_sigma_of_a_mode_as_a_gaussian_says() -> None:
+    found, part = mixture("eight-gaussians"), load("eight-gaussians").split("train")
+    assert found is not None and found.modes and mixture("checkerboard") is None
+    share = float(found.within(part.batch(torch.arange(len(part)))).double().mean())
+    expected = 1.0 - math.exp(-4.5)
+    assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / len(part))
