@@ -139,7 +139,8 @@ class History:
         """Seconds of training so far."""
         return max((curve.time[-1] for curve in self.curves.values() if curve.time), default=0.0)
 
-    def _cut(self, step: int) -> None:
+    def cut(self, step: int) -> None:
+        """Forget everything after a step."""
         for curve in self.curves.values():
             curve.cut(step)
         keep = bisect_right(self.kl_step, step)
@@ -162,7 +163,7 @@ def _take(history: History, names: Sequence[str], rows: list[dict[str, Any]]) ->
     elif "flag" in names:
         for row in rows:
             if row["flag"] == "resume":
-                history._cut(row["step"])
+                history.cut(row["step"])
             history.flags.append(row)
     elif "kl" in names:
         history.kl_step += [row["step"] for row in rows]

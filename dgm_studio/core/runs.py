@@ -99,9 +99,22 @@ class RunFolder:
         return self.path / "resume.safetensors"
 
     def make(self) -> None:
-        """Make the folder and those in it."""
-        for folder in ("checkpoints", "snapshots"):
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        """Make the folder and those in it.
+
+        Raises:
+            Problem: The disk is full or not writable.
+        """
+        with self._writable():
+            for folder in ("checkpoints", "snapshots"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            sentence = f"Nothing can be written into {self.path}: {error.strerror or error}."
+            raise Problem(sentence, "Make room there, or choose another folder.") from error
 
     def exists(self) -> bool:
         """Whether a run is described here."""
@@ -187,10 +200,12 @@ class RunFolder:
         """Hold the run for training. The operating system lets go when the process ends, however it ends.
 
         Raises:
-            Problem: Another process, or another job of this one, trains it.
+            Problem: Another process, or another job of this one, trains it; or nothing can be written there.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("a+b") as file:
+        with self._writable():
+            self.path.mkdir(parents=True, exist_ok=True)
+            opened = (self.path / "lock").open("a+b")
+        with opened as file:
             if not _hold(file):
                 sentence = f"The run {self.path.name} is being trained elsewhere; here it can only be looked at."
                 raise Problem(sentence, "Stop it there first, or start another run.")

@@ -33,6 +33,7 @@ class Keeping:
         self.saved: int | None = None
         self.state = ""
         self.complaint = ""
+        self.failed: OSError | None = None
         self.failure: dict[str, Any] | None = None
         self.snapshots = folder.snapshots()
         self._scores = {step: self._score_of(step) for step in folder.checkpoints()}
@@ -69,7 +70,7 @@ class Keeping:
             atomic.write_atomic(self.folder.path / "resume.json", readable.encode())
             self.describe(manifest, state)
         except OSError as error:
-            self.complaint = not_saved(error, step, self.saved)
+            self.complaint, self.failed = not_saved(error, step, self.saved), error.with_traceback(None)
             return False
         self.saved, self.state, self.complaint = step, state, ""
         self._scores[step] = self._score(model)
@@ -126,7 +127,7 @@ class Keeping:
             for old in [s for s in self.snapshots if s % stride]:
                 self.folder.snapshot(old).unlink(missing_ok=True)
         except OSError as error:
-            self.complaint = not_saved(error, step, self.saved)
+            self.complaint, self.failed = not_saved(error, step, self.saved), error.with_traceback(None)
             return False
         self.snapshots = self.folder.snapshots()
         return True

@@ -32,10 +32,11 @@ from dgm_studio.training.optimising import Figures, Optimising, measure_micro_ba
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
 from dgm_studio.training.record import HEADLINE, Record, validation_metrics
-from dgm_studio.training.trouble import Trouble, free_memory, is_out_of_memory, not_finite, out_of_memory
+from dgm_studio.training.trouble import Trouble, free_memory, is_out_of_memory, lost, not_finite, out_of_memory
 
 PROGRESS_EVERY = 0.1  # s
 FLUSH_EVERY = 1.0  # s; so much of the curves a kill may cost, and they are trained again anyway
+RETRY_EVERY = 3.0  # s; between two tries to save a run that has done all its steps
 Steps = Generator[Update, None, None]
 
 
@@ -59,6 +60,7 @@ class Session:
         self._pending: dict[str, Any] = {}
         self._card: ModelCard | None = None
         self._failed = False
+        self._told = ""
         self._time = 0.0
 
     # -- looking at it -----------------------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ class Session:
                 (weight of the KL now) after each recorded step, and "valid/TERM" after each validation.
             Progress: Steps done of steps in all.
             Frame: "kl", "samples", "reconstructions" and "health" at each validation; "flags" when settings change;
+                "saving" {"sentence", "saved": step} when saving fails and, "sentence" empty, when it works again;
                 "trouble" {"sentence", "action", "remedy"} before it fails.
             Result: The card, each time something was written.
 
@@ -191,15 +194,10 @@ class Session:
             modalities=registry.modalities_of(model, card.modalities),
         )
         if not optimising.config.micro_batch:
-            yield Progress(0, 0, "Measuring how much to compute at once")
-            measuring = measure_micro_batch(optimising)
-            while True:
-                try:
-                    next(measuring)
-                except StopIteration as finished:
-                    self._set_training({"micro_batch": finished.value}, optimising)
-                    break
-                yield Progress(0, 0, "Measuring how much to compute at once")
+            text = "Measuring how much to compute at once"
+            yield Progress(0, 0, text)
+            found = yield from self._through(measure_micro_batch(optimising), text)
+            self._set_training({"micro_batch": found}, optimising)
         self.folder.make()
         self._keeping = Keeping(self.folder, begun.asked)
         if not self.folder.exists():  # killed before its first save: nothing of it can be gone on with
@@ -210,6 +208,7 @@ class Session:
             self._recall(optimising.step)
         for flag in begun.flags:
             self._record.flag(flag, self._time)
+        self._flush()  # who reads the curves on hearing of the flags finds on disk what they have cut off
         yield Frame("flags", {"flags": list(self._record.flags)})
 
     def _for_data(self, manifest: Manifest) -> Manifest:
@@ -252,7 +251,9 @@ class Session:
         """What this run has shown before it was stopped."""
         self._keeping.saved, self._keeping.state = step, self.folder.read().get("state", "")
         self._keeping.forget_after(step)
-        self._record.recall(read_history(self.folder.metrics_file))
+        history = read_history(self.folder.metrics_file)
+        history.cut(step)
+        self._record.recall(history)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -268,13 +269,16 @@ class Session:
                 yield from self._apply_edits()
             yield from self._one_step()
             yield from self._look_and_keep()
+        while self._keeping.complaint:
+            yield from self._wait_for_room()
         yield Progress(working.step, working.config.steps, "Trained", 0.0)
         yield Result(self.card())
 
     def _look_and_keep(self) -> Steps:
         """Validate, keep a snapshot and save, each when this step is the one to do it at and it was not done yet."""
         working, config = self._at_work, self._at_work.config
-        first, last = self._keeping.saved is None, working.step >= config.steps
+        first = self._keeping.saved is None and not self._keeping.complaint
+        last = working.step >= config.steps
         snapshot = self._keeping.wants_snapshot(working.step, config)
         validate = first or last or working.step % config.valid_every == 0
         if (validate or snapshot) and not working.sound():
@@ -287,6 +291,16 @@ class Session:
             yield from self._snapshot()
         if first or (last and self._keeping.state != "finished") or self._save_is_due(config):
             yield from self._keep("finished" if last else "training")
+        yield from self._tell_of_saving()
+
+    def _wait_for_room(self) -> Steps:
+        """All steps are done and the disk took none of it: hold it in memory and try again."""
+        until = time.perf_counter() + RETRY_EVERY
+        while time.perf_counter() < until:
+            time.sleep(0.01)
+            yield self._progress_of("Waiting for room on the disk")
+        yield from self._keep("finished")
+        yield from self._tell_of_saving()
 
     def _save_is_due(self, config: TrainingConfig) -> bool:
         """At the first validation after `save_every` steps, so that a checkpoint has figures of its own."""
@@ -385,13 +399,7 @@ class Session:
         working, config = self._at_work, self._at_work.config
         part, size = self.data.split("valid"), config.micro_batch
         steps = validating(working.average, part, config.valid_count, size, self._manifest.seed, self.step)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as finished:
-                sums: Sums = finished.value
-                break
-            yield Progress(self.step, config.steps, "Validating")
+        sums: Sums = yield from self._through(steps, "Validating")
         values = self._record.validation(self.step, self._time, sums)
         yield Metrics(self.folder.path.name, self.step, values)
         self._manifest = dataclasses.replace(self._manifest, metrics=validation_metrics(sums))
@@ -422,31 +430,25 @@ class Session:
 
     def _snapshot(self) -> Steps:
         snapping = self._keeping.snapping(self._manifest_now(), self._at_work, self._at_work.config)
-        while True:
-            try:
-                next(snapping)
-            except StopIteration as finished:
-                if finished.value:
-                    yield Result(self.card())
-                return
-            yield self._progress_of("Keeping a snapshot")
+        if (yield from self._through(snapping, "Keeping a snapshot")):
+            yield Result(self.card())
 
     def _keep(self, state: str) -> Steps:
         self._flush()
-        saving = self._saving(state)
-        while True:
-            try:
-                next(saving)
-            except StopIteration as finished:
-                saved: bool = finished.value
-                break
-            yield self._progress_of("Saving")
-        if not saved:
-            flag = {"flag": "disk", "step": self.step, "changes": {}, "sentence": self._keeping.complaint}
-            self._record.flag(flag, self._time)
-            yield self._health()
-        else:
+        if (yield from self._through(self._saving(state), "Saving")):
             yield Result(self.card())
+
+    def _tell_of_saving(self) -> Steps:
+        """Saving has failed, again, or works again: say so; the curves get one flag for all of it."""
+        complaint, told = self._keeping.complaint, self._told
+        if complaint == told:
+            return
+        self._told = complaint
+        if complaint and not told:
+            self._record.flag({"flag": "disk", "step": self.step, "changes": {}, "sentence": complaint}, self._time)
+            yield Frame("flags", {"flags": list(self._record.flags)})
+        yield Frame("saving", {"sentence": complaint, "saved": self._keeping.saved or 0})
+        yield self._health()
 
     def _saving(self, state: str) -> Generator[None, None, bool]:
         extra = {
@@ -468,10 +470,19 @@ class Session:
         for _ in saving:
             pass
         if self._keeping.complaint:
-            raise Problem(self._keeping.complaint, "Make room and train on from the last checkpoint.")
+            raise lost(self._keeping.failed, working.step, self._keeping.saved)
+
+    def _through(self, work: Iterator[Any], text: str) -> Generator[Update, None, Any]:
+        """Do a piece of work step by step and say what it is; its result."""
+        while True:
+            try:
+                next(work)
+            except StopIteration as finished:
+                return finished.value
+            yield self._progress_of(text)
 
     def _progress_of(self, text: str) -> Progress:
-        return Progress(self.step, self._at_work.config.steps, text)
+        return Progress(self.step, self._at_work.config.steps, text) if self.ready else Progress(0, 0, text)
 
     def _manifest_now(self) -> Manifest:
         return dataclasses.replace(self._manifest, step=self.step, kind="model", extra={})
