@@ -1,0 +1,161 @@
+"""The noise levels that a trajectory visits, from the noisiest to the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dgm_studio.core.requests.denoising import SPACINGS, Sampling
+from dgm_studio.core.updates import Problem
+from dgm_studio.models.capabilities import Noising
+
+KARRAS_RHO = 7.0  # Karras et al. 2022, equation 5
+LEAST_LOG_SNR = -5.0  # where a path begins in pure noise (lambda = -infinity), spacings by lambda begin here instead
+ON_INDICES = ("ddpm", "ddim")  # visit whole indices of a discrete model; the others may ask between two of them
+IN_RATIOS = ("heun", "euler")  # work in x / alpha and sigma / alpha
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level: x = alpha x_0 + sigma eps.
+
+    Args:
+        time: The model's own time.
+        alpha: Factor of the data.
+        sigma: Factor of the noise.
+        log_snr: lambda = log(alpha / sigma); infinite at the data, minus infinity in pure noise.
+    """
+
+    time: float
+    alpha: float
+    sigma: float
+    log_snr: float
+
+    @property
+    def ratio(self) -> float:
+        """sigma / alpha, the noise level of Karras et al. (2022); infinite in pure noise."""
+        return self.sigma / self.alpha if self.alpha else math.inf
+
+
+def level_at(noising: Noising, time: float) -> Level:
+    """The level at a time of a path."""
+    if time == noising.clean:
+        return Level(time, 1.0, 0.0, math.inf)
+    t = torch.tensor(time, dtype=torch.float64)
+    return Level(time, float(noising.alpha(t)), float(noising.sigma(t)), float(noising.log_snr(t)))
+
+
+def levels_of(noising: Noising, times: Float[Tensor, " s"]) -> list[Level]:
+    """The level at every time."""
+    return [level_at(noising, float(time)) for time in times]
+
+
+def refusals(noising: Noising) -> dict[str, str]:
+    """Every sampler by its name in `core.requests.denoising.SAMPLERS`: "" or why it cannot be used, in words."""
+    needs_time = "it follows the model's own time, and the time of this model is an index, not continuous"
+    why = needs_time if noising.kind == "discrete" else ""
+    return {
+        "ddpm": "",
+        "ddim": "",
+        "dpmpp-2m": "",
+        "heun": "",
+        "euler": "",
+        "euler-flow": why,
+        "heun-flow": why,
+    }
+
+
+def sampling_for(noising: Noising) -> Sampling:
+    """What suits a path when nothing else is asked for."""
+    if noising.kind == "discrete":
+        return Sampling("ddim", 50)
+    return Sampling("heun", 18) if noising.kind == "variance-exploding" else Sampling("heun-flow", 20)
+
+
+def spacing_of(noising: Noising, sampling: Sampling) -> str:
+    """The spacing that is asked for, or the one that suits the sampler and the path.
+
+    Samplers in the frame of Karras et al. take their levels: steps that are uniform in the time of a cosine schedule
+    begin at sigma / alpha = 20,000 with strides by which Heun's correction overshoots. Where the noise only grows
+    (alpha = 1), times that are uniform in sigma leave nothing for small sigma, so the same levels serve there.
+    """
+    if sampling.spacing:
+        return sampling.spacing
+    karras = sampling.sampler in IN_RATIOS or noising.kind == "variance-exploding"
+    return "karras" if karras else "time"
+
+
+def times_of(noising: Noising, sampling: Sampling) -> Float[Tensor, " s"]:
+    """The times that a trajectory visits.
+
+    Args:
+        noising: The path.
+        sampling: Steps, spacing and sampler count.
+
+    Returns:
+        float64 [S + 1], the noisiest first and `noising.clean` last. "time" is trailing spacing (Lin et al. 2024,
+        table 2): it visits the noisiest level whatever the stride. "log-snr" and "karras" go from the noisiest to
+        `noising.cleanest` in S levels. DDPM and DDIM visit whole, distinct indices of a discrete model; for S = T those
+        are all of them.
+
+    Raises:
+        Problem: No such spacing, no steps, more steps than levels, or own levels that do not rise.
+    """
+    spacing = spacing_of(noising, sampling)
+    if spacing not in SPACINGS:
+        raise Problem(f"There is no spacing of levels called {spacing}.", f"Choose one of {', '.join(SPACINGS)}.")
+    if spacing == "own":
+        times = _own(noising, sampling.levels)
+    elif sampling.steps < 1:
+        raise Problem(f"A trajectory of {sampling.steps} steps goes nowhere.", "Ask for one step or more.")
+    elif spacing == "time":
+        times = torch.linspace(noising.noisiest, noising.clean, sampling.steps + 1, dtype=torch.float64)[:-1]
+        times = times.clamp(min=noising.cleanest)
+    else:
+        times = noising.time(_log_snrs(noising, spacing, sampling.steps))
+        times[0] = noising.noisiest
+    if noising.kind == "discrete" and sampling.sampler in ON_INDICES:
+        times = _distinct(times, round(noising.noisiest) + 1)
+    return torch.cat([times, times.new_tensor([noising.clean])])
+
+
+def _log_snrs(noising: Noising, spacing: str, steps: int) -> Tensor:
+    """S values of lambda, rising."""
+    ends = torch.tensor([noising.noisiest, noising.cleanest], dtype=torch.float64)
+    low, high = noising.log_snr(ends).tolist()
+    low = max(low, LEAST_LOG_SNR) if math.isinf(low) else low
+    if spacing == "log-snr":
+        return torch.linspace(low, high, steps, dtype=torch.float64)
+    first, last = math.exp(-low / KARRAS_RHO), math.exp(-high / KARRAS_RHO)
+    return -KARRAS_RHO * torch.linspace(first, last, steps, dtype=torch.float64).log()
+
+
+def _own(noising: Noising, levels: tuple[float, ...]) -> Tensor:
+    if not levels or any(b <= a for a, b in pairwise(levels)):
+        raise Problem("Own levels must rise in log-SNR, and there must be one.", "Drag them back into order.")
+    times = noising.time(torch.tensor(levels, dtype=torch.float64))
+    if bool((times.diff() >= 0).any()):
+        raise Problem("Own levels lie beyond those that the model knows.", "Keep them within its range of log-SNR.")
+    return times
+
+
+def _distinct(times: Tensor, count: int) -> Tensor:
+    """The nearest whole indices, falling strictly within 0 ... count - 1."""
+    if len(times) > count:
+        raise Problem(
+            f"DDPM and DDIM have no more than {count} steps here, one for every level of the model.",
+            f"Ask for {count} steps or fewer.",
+        )
+    indices = [round(t) for t in times.tolist()]
+    for k in range(1, len(indices)):
+        indices[k] = min(indices[k], indices[k - 1] - 1)
+    least = 0
+    for k in reversed(range(len(indices))):
+        indices[k] = max(indices[k], least)
+        least = indices[k] + 1
+    return times.new_tensor(indices)
