@@ -13,6 +13,7 @@ _TABLE = (
     ("cross", "CrossPanel"),
     ("classify", "ClassifyPanel"),
     ("latent", "LatentPanel"),
+    ("denoise", "DenoisingPanel"),
     ("samples", "ReconstructPanel"),
     ("samples", "SamplesPanel"),
     ("compare", "ComparePanel"),

@@ -18,8 +18,8 @@ top of `denoise.py` (one line), with
   over; and the static `state_of(request) -> dict | None`: the page state that shows a request of somebody else's.
 
 What a page itself has to keep (for undo, sessions, bookmarks) are plain values under its section's name:
-`stage.page("race")` reads them, `stage.set_page("race", "Words for undo", evaluations=20)` writes them; without words it
-is in the middle of a gesture, and `stage.committed.emit("Words")` ends it. Every write brings `show_state()`.
+`stage.page("race")` reads them, `stage.set_page("race", "Words for undo", evaluations=20)` writes them; without words
+it is in the middle of a gesture, and `stage.committed.emit("Words")` ends it. Every write brings `show_state()`.
 
 What all share: `stage.card`, `stage.about` (data of `DescribeDenoiser`, {} until it has come), `stage.take` (the film
 that is selected: sampling, seed, count, condition, beginning), `stage.change(...)` which edits that film, and
@@ -220,6 +220,13 @@ class Stage(QObject):
             own = cards.from_json(Sampling, dict(about["sampling"]))
             root = replace(self.state.takes[0], sampling=own)
             self.state = replace(self.state, takes=(root, *self.state.takes[1:]))
+
+    def take_own(self) -> None:
+        """Back to the model's own sampling."""
+        if self.about.get("sampling"):
+            own = cards.from_json(Sampling, dict(self.about["sampling"]))
+            takes = tuple(replace(t, sampling=own) if t.key == self.take.key else t for t in self.state.takes)
+            self.set("The model's own settings", takes=takes, own=False)
 
     # -- the state -----------------------------------------------------------------------------------------------------
 

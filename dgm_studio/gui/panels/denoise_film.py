@@ -1,0 +1,194 @@
+"""Recorded trajectories: every step's pictures as the worker sent them, by film of the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QObject, Signal
+
+from dgm_studio.core.outbox import Ticket
+from dgm_studio.core.requests import PlayDenoising
+from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Update
+from dgm_studio.gui.panels.denoise_state import KINDS, Stage
+
+TOPIC = "film/play"
+NORMS = ("x", "clean", "noise", "difference", "change")
+
+
+class Film:
+    """One recorded trajectory of all samples; a branch holds its own steps alone.
+
+    Args:
+        asked: The question it answers.
+    """
+
+    def __init__(self, asked: PlayDenoising) -> None:
+        self.asked = asked
+        self.about: Mapping[str, Any] = {}
+        self.steps: dict[int, Mapping[str, Any]] = {}
+        self.done = False
+        self.failed: Failed | None = None
+
+    def take(self, frame: Frame) -> None:
+        """One update: the film's own line, or a step."""
+        if frame.topic == "film":
+            self.about = frame.data
+        elif frame.topic.startswith("step/"):
+            self.steps[int(frame.data["index"])] = frame.data
+
+    def last(self) -> int:
+        """Index of the data: how many steps it has, its parent's included."""
+        times = self.about.get("times")
+        if times is not None and len(times):
+            return len(times) - 1
+        before = self.asked.at if self.asked.parent is not None else 0
+        return max([before + self.asked.sampling.steps, *self.steps])
+
+    def begins(self) -> int:
+        """Its first own step: where it branches off."""
+        return int(self.about.get("from", 0)) if self.about else self.asked.at if self.asked.parent else 0
+
+    def reached(self) -> int:
+        """The newest step that is recorded, -1 while there is none."""
+        return max(self.steps, default=-1)
+
+    def share(self) -> float:
+        """How much of it is recorded, 0 to 1."""
+        if self.done:
+            return 1.0
+        first = self.begins()
+        return min(max((self.reached() - first) / max(1, self.last() - first), 0.0), 1.0)
+
+    def log_snr(self) -> npt.NDArray[np.float64]:
+        """Half-log-SNR of every step, [S + 1]; empty while nothing is known."""
+        return np.asarray(self.about.get("log_snr", ()), float)
+
+    def memory(self) -> int:
+        """Bytes that its steps take."""
+        return sum(array.nbytes for step in self.steps.values() for array in step.values() if hasattr(array, "nbytes"))
+
+
+class Reel(QObject):
+    """All films of the panel, and the one that is being recorded.
+
+    Films are asked one at a time: the selected one first, then those that have fallen behind their settings. What was
+    recorded last is kept until the first step of a new recording comes.
+
+    Signals:
+        grown(str): The film of this key has another step, or ended.
+    """
+
+    grown = Signal(str)
+
+    def __init__(self, stage: Stage, parent: QObject) -> None:
+        super().__init__(parent)
+        self.stage = stage
+        self.films: dict[str, Film] = {}
+        self._asked: tuple[str, PlayDenoising] | None = None
+        self._coming: Film | None = None
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def update(self) -> None:
+        """Record what is missing or has other settings now."""
+        state = self.stage.state
+        keys = [take.key for take in state.takes]
+        for key in set(self.films) - set(keys):
+            del self.films[key]
+        for key in sorted(keys, key=lambda k: k != state.selected):
+            wanted = self.stage.request(key)
+            film = self.films.get(key)
+            if film is not None and film.asked == wanted and (film.done or film.failed):
+                continue
+            if self._asked != (key, wanted):
+                self._asked, self._coming = (key, wanted), None
+                self.stage.ask(TOPIC, wanted)
+            return
+        if self._asked is not None:
+            self._asked = self._coming = None
+            self.stage.ask.cancel(TOPIC)
+
+    def again(self) -> None:
+        """After a failure."""
+        self.films = {key: film for key, film in self.films.items() if film.failed is None}
+        self._asked = None
+        self.update()
+
+    def recording(self) -> str:
+        """Key of the film that is being recorded, "" for none."""
+        return self._asked[0] if self._asked is not None else ""
+
+    def receive(self, update: Update, ticket: Ticket) -> None:
+        """One update of the film that is being recorded."""
+        if self._asked is None or ticket.request != self._asked[1] or isinstance(update, Cancelled):
+            return
+        key, wanted = self._asked
+        if isinstance(update, Frame):
+            coming = self._coming = self._coming or Film(wanted)
+            coming.take(update)
+            if coming.steps:
+                self.films[key] = coming
+        elif isinstance(update, Failed):
+            film = self.films.get(key)
+            failed = self._coming or Film(wanted)
+            failed.steps = failed.steps or (film.steps if film is not None else {})
+            failed.about = failed.about or (film.about if film is not None else {})
+            failed.failed = update
+            self.films[key], self._asked, self._coming = failed, None, None
+        elif isinstance(update, Done):
+            film = self._coming or Film(wanted)
+            film.done = True
+            self.films[key], self._asked, self._coming = film, None, None
+        self.grown.emit(key)
+        if self._asked is None:
+            self.update()
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def film(self, key: str = "") -> Film | None:
+        """A film, the selected one by default; None while nothing of it was recorded."""
+        return self.films.get(key or self.stage.state.selected)
+
+    def step(self, key: str, index: int) -> Mapping[str, Any] | None:
+        """The recorded step at or just before an index, along the film and those it branches from."""
+        film, take = self.films.get(key), self.stage.state.take(key)
+        first = take.at if take.parent else 0
+        if film is not None and (index >= first or not take.parent):
+            found = [i for i in film.steps if i <= index]
+            if found:
+                return film.steps[max(found)]
+        return self.step(take.parent, min(index, take.at)) if take.parent else None
+
+    def picture(self, key: str, index: int, kind: str) -> npt.NDArray[Any] | None:
+        """One kind of picture of all samples at a step; None where there is none."""
+        if kind not in KINDS:
+            raise KeyError(kind)
+        step = self.step(key, index)
+        found = None if step is None else np.asarray(step[kind])
+        return found if found is not None and found.size else None
+
+    def shown(self) -> int:
+        """The step that is shown: the playhead's, or as far as the recording is."""
+        film, state = self.film(), self.stage.state
+        if film is None:
+            return 0
+        last = film.last()
+        wanted = last if state.step < 0 else min(state.step, last)
+        return max(min(wanted, film.reached()), min(wanted, film.begins())) if film.steps else min(wanted, last)
+
+    def norms(self, key: str, name: str, sample: int = -1) -> npt.NDArray[np.float64]:
+        """Root mean squares over a film's steps, [S + 1], NaN where nothing was recorded; the mean over samples."""
+        film = self.films.get(key)
+        if film is None:
+            return np.zeros(0)
+        values = np.full(film.last() + 1, np.nan)
+        for index in range(film.last() + 1):
+            step = film.steps.get(index) or (self.step(key, index) if index < film.begins() else None)
+            if step is not None:
+                row = np.asarray(step["norms"].get(name, ()), float)
+                if row.size:
+                    values[index] = row.mean() if sample < 0 else row[min(sample, row.size - 1)]
+        return values
