@@ -21,6 +21,7 @@ N = 6
 Given = tuple[Modality, ...]
 LABEL = Modality("digit", "label", (), tuple("012"), about="digit")
 SEVERAL: tuple[Given, ...] = (
+    (Modality("points", "points", (2,)), LABEL),
     (Modality("image", "image", (1, 8, 8), about="digit"), LABEL),
     (Modality("image", "image", (1, 8, 8)), Modality("small", "image", (1, 4, 4))),
     (
@@ -59,6 +60,8 @@ def _cases() -> list[Case]:
 
 def _data_for(name: str) -> list[Given]:
     kinds = registry.systems()[name].modality_kinds
+    if registry.systems()[name].conditions:  # it picks what it can do with, and is handed all the same
+        return [given for given in SEVERAL if registry.systems()[name].chosen(given)]
     if registry.system_class(name).takes_views:
         return [given for given in SEVERAL if {m.kind for m in given} <= set(kinds)]
     return [(Modality(kind, kind, shape),) for kind in kinds for shape in EXAMPLES[kind]]
@@ -73,7 +76,17 @@ def _refused(name: str, given: Given, change: dict[str, object]) -> bool:
 
 
 def _build(name: str, given: Given, change: dict[str, object], seed: int = 0) -> nn.Module:
-    return registry.build(name, registry.tiny(name) | change, given, seed)
+    model = registry.build(name, registry.tiny(name) | change, given, seed)
+    return _woken(model, seed) if Capability.DENOISES in registry.systems()[name].capabilities else model
+
+
+@torch.no_grad()
+def _woken(model: nn.Module, seed: int) -> nn.Module:
+    """Layers that start at zero hide at first whatever lies beneath them, time and conditions included."""
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=_seeded(seed)))
+    return model
 
 
 def _name(case: Case) -> str:
@@ -286,6 +299,26 @@ def known_rows(values: Tensor) -> Tensor:
     return (torch.isfinite(values) if values.is_floating_point() else values >= 0).reshape(len(values), -1).any(1)
 
 
+def _denoises(model: nn.Module, batch: Any) -> None:
+    path, x = model.noising(), torch.randn(_picture(batch).shape, generator=_seeded(0), dtype=torch.float64)
+    assert model.modalities[1:] == model.conditions()
+    for t in (path.cleanest, 0.5 * (path.cleanest + path.noisiest), path.noisiest):
+        times = torch.full((N,), t, dtype=torch.float64)
+        found = model.estimate(x, times, batch)
+        assert found.clean.dtype == found.noise.dtype == x.dtype and found.clean.shape == x.shape
+        alpha, sigma = (f.view(-1, *[1] * (x.ndim - 1)) for f in (path.alpha(times), path.sigma(times)))
+        torch.testing.assert_close(alpha * found.clean + sigma * found.noise, x, rtol=1e-10, atol=1e-10)
+        one = model.estimate(x[:1].float(), times[0], {name: values[:1] for name, values in batch.items()})
+        assert one.noise.dtype == torch.float32
+        torch.testing.assert_close(one.clean[0].double(), found.clean[0], rtol=1e-4, atol=1e-3)
+    nothing = {m.name: _missing(batch[m.name]) for m in model.conditions()}
+    assert torch.equal(model.estimate(x, times).clean, model.estimate(x, times, nothing).clean)
+
+
+def _missing(values: Tensor) -> Tensor:
+    return torch.full_like(values, torch.nan if values.is_floating_point() else -1)
+
+
 def _classifies(model: nn.Module, batch: Any) -> None:
     label = next((m for m in model.modalities if m.kind == "label"), None)
     if label is None:
@@ -299,6 +332,7 @@ def _classifies(model: nn.Module, batch: Any) -> None:
 
 CHECKS = {
     Capability.CROSSES: _crosses,
+    Capability.DENOISES: _denoises,
     Capability.CLASSIFIES: _classifies,
     Capability.ENCODES: _encodes,
     Capability.DECODES: _decodes,
