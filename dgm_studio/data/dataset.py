@@ -26,7 +26,7 @@ class Part:
         texts: A sentence per item, or empty.
         mean: Points only, [2]: subtracted by `batch`.
         std: Points only, [2]: divided by in `batch`.
-        name: What the data call `x`.
+        name: What the data call `x`: "image" or "points" where nothing is said.
         others: Further modalities by name: images as bytes, everything else as `models.capabilities.Views` has it.
         erased: Images by name of which some rows are missing: bool [N], true where there is none.
     """
@@ -37,9 +37,14 @@ class Part:
     texts: list[str] = field(default_factory=list)
     mean: Tensor | None = None
     std: Tensor | None = None
-    name: str = "image"
+    name: str = ""
     others: dict[str, Tensor] = field(default_factory=dict)
     erased: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """A part without a name of its own is called after its kind."""
+        if not self.name:
+            object.__setattr__(self, "name", "image" if self.pictures else "points")
 
     def __len__(self) -> int:
         """Number of items."""
