@@ -75,13 +75,13 @@ def cross(arguments: argparse.Namespace) -> int:
     from dgm_studio.core.requests import CrossDatum, Fusing, ScoreCross
 
     desk = _desk(arguments)
-    precision = {name: float(value) for name, value in _pairs(arguments.precision, "--precision")}
+    precision = {name: float(value) for name, value in pairs_in(arguments.precision, "--precision")}
     fusing = Fusing(arguments.rule, precision)
     if arguments.score:
         return _scores(
             desk, ScoreCross(arguments.model, arguments.split, arguments.count, 10, arguments.seed, fusing), arguments
         )
-    rows = tuple(tuple(_names(row)) for row in arguments.given)
+    rows = tuple(tuple(names_in(row)) for row in arguments.given)
     asked = CrossDatum(
         arguments.model, _given(desk, arguments), rows, arguments.samples, arguments.seed, fusing, arguments.noise
     )
@@ -205,11 +205,11 @@ def _given(desk: Desk, arguments: argparse.Namespace) -> Given:
     from dgm_studio.core.requests import Given
 
     card = desk.card(arguments.model)
-    values = {name: _value(card, name, value) for name, value in _pairs(arguments.set, "--set")}
-    return Given(arguments.index, arguments.split, values, tuple(_names(getattr(arguments, "missing", ""))))
+    values = {name: value_of(card, name, value) for name, value in pairs_in(arguments.set, "--set")}
+    return Given(arguments.index, arguments.split, values, tuple(names_in(getattr(arguments, "missing", ""))))
 
 
-def _value(card: ModelCard, name: str, value: str) -> Any:
+def value_of(card: ModelCard, name: str, value: str) -> Any:
     """A value as `core.requests.crossing` wants it.
 
     Raises:
@@ -225,7 +225,7 @@ def _value(card: ModelCard, name: str, value: str) -> Any:
     if modality.kind in ("label", "categorical"):
         return _place(value, modality.categories, name)
     if modality.kind == "attributes":
-        said = dict(_pairs(value.split(","), f"--set {name}"))
+        said = dict(pairs_in(value.split(","), f"--set {name}"))
         columns = [c.name for c in modality.columns]
         wrong = next((n for n in said if n not in columns), None)
         if wrong is not None:
@@ -256,11 +256,17 @@ def _picture(path: Path, modality: Modality) -> list[Any]:
     return rows
 
 
-def _names(words: str) -> list[str]:
+def names_in(words: str) -> list[str]:
+    """Names with commas between them."""
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def _pairs(words: list[str], option: str) -> list[tuple[str, str]]:
+def pairs_in(words: list[str], option: str) -> list[tuple[str, str]]:
+    """Names and values of NAME=VALUE.
+
+    Raises:
+        Problem: A word has no value.
+    """
     from dgm_studio.core.updates import Problem
 
     found = []

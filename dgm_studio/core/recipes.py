@@ -295,8 +295,12 @@ def as_python(recipe: Recipe) -> str:
 
 
 def _parts(asked: Any) -> set[str]:
-    """The classes of the values that are more than plain data."""
-    return {type(v).__name__ for v in vars(asked).values() if is_dataclass(v)}
+    """The classes of the values that are more than plain data, however deep they lie."""
+    if isinstance(asked, tuple | list):
+        return {name for value in asked for name in _parts(value)}
+    if not is_dataclass(asked):
+        return set()
+    return {type(asked).__name__, *_parts(list(vars(asked).values()))}
 
 
 def _default(kind: type[Any], name: str) -> Any:

@@ -23,6 +23,8 @@ THEMES = (
     "crossing_experts",
     "crossing_scores",
     "crossing_wrong",
+    "denoising",
+    "denoising_films",
     "drawn",
     "exports",
     "figures",

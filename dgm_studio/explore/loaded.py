@@ -33,6 +33,7 @@ WANTED = {
     Capability.DECODES: "cannot decode latents",
     Capability.SAMPLES: "cannot be sampled",
     Capability.SCORES: "cannot score data",
+    Capability.DENOISES: "takes no noise off data",
 }
 
 

@@ -37,8 +37,13 @@ class NeighbourIndex:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.size = math.prod(part.x.shape[1:])
-        self.baseline = math.nan
+        self.held_out = torch.empty(0)
         self._blocks: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def baseline(self) -> float:
+        """Median root mean square distance of held-out examples to their nearest one here; NaN until measured."""
+        return float(self.held_out.median()) if len(self.held_out) else math.nan
 
     def nearest(self, x: Tensor, k: int) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
         """The k nearest examples.
@@ -96,7 +101,7 @@ def find_neighbours(bench: Workbench, asked: FindNeighbours) -> Iterator[Update]
     if tuple(part.x.shape[1:]) != tuple(model.modality.shape):
         raise Problem("The data have another shape than the model's pictures.", "They were changed since training.")
     scale = math.sqrt(math.prod(model.modality.shape))
-    index = _index(bench, dataset)
+    index = index_of(bench, dataset)
     distances, rows = yield from index.nearest(model.decode(z), asked.k)
     chosen = rows[0]
     shown = {"pictures": part.picture(chosen)} if part.pictures else {"points": as_floats(part.batch(chosen))}
@@ -109,11 +114,12 @@ def find_neighbours(bench: Workbench, asked: FindNeighbours) -> Iterator[Update]
     }
     yield Frame("neighbours", dict(data))
     if math.isnan(index.baseline):
-        index.baseline = yield from _baseline(index, dataset.split("test"), scale)
+        yield from measure_held_out(index, dataset.split("test"))
         yield Frame("neighbours", {**data, "baseline": index.baseline})
 
 
-def _index(bench: Workbench, dataset: Dataset) -> NeighbourIndex:
+def index_of(bench: Workbench, dataset: Dataset) -> NeighbourIndex:
+    """The training examples of some data, made ready once."""
     name = dataset.card.name
     found = bench.indices.get(name)
     if found is None or found.part is not dataset.split("train"):
@@ -123,10 +129,10 @@ def _index(bench: Workbench, dataset: Dataset) -> NeighbourIndex:
     return found
 
 
-def _baseline(index: NeighbourIndex, test: Part, scale: float) -> Generator[Progress, None, float]:
-    """Median distance of a test example to its nearest training example, a few examples at a time."""
+def measure_held_out(index: NeighbourIndex, test: Part) -> Generator[Progress, None, None]:
+    """Root mean square distances of test examples to their nearest training example, a few examples at a time."""
     distances = []
     for rows in torch.split(torch.arange(min(BASELINE_COUNT, len(test))), 8):
         near, _ = yield from index.nearest(test.batch(rows), 1)
         distances.append(near[:, 0])
-    return float(torch.cat(distances).median()) / scale
+    index.held_out = torch.cat(distances) / math.sqrt(index.size)

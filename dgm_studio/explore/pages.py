@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dgm_studio.core import pictures
 from dgm_studio.core.resources import resource
+from dgm_studio.explore.samples import density_picture
 
 Bytes = npt.NDArray[np.uint8]
 Data = Mapping[str, Any]
@@ -76,6 +77,47 @@ def attack(data: Data, theme: str, scale: int) -> Bytes:
 def _class(data: Data, index: int) -> str:
     categories = data.get("categories")
     return str(categories[index]) if categories else str(index)
+
+
+def race(data: Data, theme: str, scale: int) -> Bytes:
+    """Each sampler's results from the same noise, and how far they are from the reference."""
+    heads = ("", "results", "difference", "evaluations", "error")
+    table = [[_Cell(head, theme, scale, muted=True) for head in heads]]
+    table.append([_Cell(data["reference"]["name"], theme, scale, muted=True), _strip(data["reference"], theme, scale)])
+    for lane in data["lanes"]:
+        known = lane["error"] == lane["error"]
+        table.append(
+            [
+                _Cell(lane["name"], theme, scale, muted=True),
+                _strip(lane, theme, scale),
+                _strip({"pictures": lane["difference"]}, theme, scale)
+                if "pictures" in lane
+                else _Cell("", theme, scale),
+                _Cell(str(lane["evaluations"]), theme, scale),
+                _Cell(f"{lane['error']:.4f}" if known else "draws noise", theme, scale),
+            ]
+        )
+    return _page([row + [_Cell("", theme, scale)] * (len(heads) - len(row)) for row in table], theme, scale)
+
+
+def guidance(data: Data, theme: str, scale: int) -> Bytes:
+    """Rows: weights of guidance. Columns: steps."""
+    heads = ["", *(f"{steps} steps" for steps in data["steps"])]
+    table = [[_Cell(head, theme, scale, muted=True) for head in heads]]
+    for i, weight in enumerate(data["guidance"]):
+        row = [_Cell(f"guidance {weight:g}", theme, scale, muted=True)]
+        for j in range(len(data["steps"])):
+            share = float(data["agrees"][i, j])
+            words = f"{share:.0%} as asked" if share == share else ""
+            row.append(_picture(data["pictures"][i, j], theme, scale, words))
+        table.append(row)
+    return _page(table, theme, scale)
+
+
+def _strip(data: Data, theme: str, scale: int) -> _Cell:
+    """Pictures side by side; points as their density."""
+    shown = list(data["pictures"]) if "pictures" in data else [density_picture(data["points"])]
+    return _value(shown, "", theme, scale)
 
 
 class _Cell:
@@ -182,4 +224,4 @@ def _font(scale: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), round(POINTS * _word_scale(scale)))
 
 
-PAGES = {"matrix": matrix, "attack": attack}
+PAGES = {"matrix": matrix, "attack": attack, "race": race, "sheet": guidance}

@@ -19,6 +19,8 @@ Frames = Mapping[str, Mapping[str, Any]]  # data by topic
 
 GAP = 2  # pixels of paper between pictures, before they are enlarged
 STRIP = 12  # pictures in a row of a film strip
+FILM_ROWS = 8  # samples of a denoising on its contact sheet
+HELD = 0.25  # share of a denoising's loop for which its result stands still
 PAIRS = 8  # originals in a row, their reconstructions below them
 LARGEST_SHEET = 64_000_000  # pixels
 
@@ -35,7 +37,7 @@ def still(frames: Frames, theme: str, scale: int) -> Bytes:
     layout = _TILES if topic.startswith("tile/") else _LAYOUTS.get(topic)
     if layout is None:
         raise Problem(f"What {topic!r} shows is no picture.", "Export it as .npz.")
-    cells, columns, gap = layout(frames if topic.startswith("tile/") else data)
+    cells, columns, gap = layout(frames if topic.startswith("tile/") or topic in _STEPS else data)
     _bounded(cells.shape[0] * cells.shape[1] * cells.shape[2], scale)
     return sheet(arrange.on_paper(arrange.enlarge(cells, scale), theme), columns, gap * scale, arrange.PAPER[theme])
 
@@ -52,6 +54,8 @@ def film(frames: Frames, theme: str, scale: int) -> Bytes:
         columns = arrange_columns(by_time.shape[1])
         shots = [sheet_of(cells, theme, scale, columns, GAP) for cells in by_time]
         return there_and_back(np.stack(shots))
+    if topic in _STEPS:
+        return _denoising(frames, topic, theme, scale)
     if "pictures" not in data or topic == "reconstructions":
         return still(frames, theme, scale)[None]
     pictures = data["pictures"]
@@ -61,6 +65,20 @@ def film(frames: Frames, theme: str, scale: int) -> Bytes:
         return shots_of
     closed = bool(np.allclose(data["z"][0], data["z"][-1]))
     return shots_of[:-1] if closed and len(shots_of) > 1 else there_and_back(shots_of)
+
+
+def _denoising(frames: Frames, topic: str, theme: str, scale: int) -> Bytes:
+    """A denoising step by step, the noisy on the left and the clean estimate on the right; the result is held."""
+    steps = [_two(data, topic) for data in _in_order(frames, topic)]
+    cells = steps[0][0]
+    _bounded(2 * len(steps) * cells.shape[0] * cells.shape[1] * cells.shape[2], scale)
+    shots = []
+    for both in steps:
+        left, right = (sheet_of(half, theme, scale, arrange_columns(len(half)), GAP) for half in both)
+        paper = np.full((left.shape[0], 3 * GAP * scale, 3), arrange.PAPER[theme], np.uint8)
+        shots.append(np.concatenate([left, paper, right], axis=1))
+    held = max(1, round(len(shots) * HELD / (1.0 - HELD)))
+    return np.stack([*shots, *[shots[-1]] * held])
 
 
 def there_and_back(shots: Bytes) -> Bytes:
@@ -187,6 +205,52 @@ def _tiles(frames: Frames) -> Layout:
     return np.stack(cells), right - left + 1, 0
 
 
+def _in_order(frames: Frames, topic: str) -> list[Mapping[str, Any]]:
+    """The data of every step of a film.
+
+    Raises:
+        Problem: None was made.
+    """
+    prefix = _STEPS[topic][0]
+    found = {int(name.removeprefix(prefix)): data for name, data in frames.items() if name.startswith(prefix)}
+    if not found:
+        raise Problem("The film has no steps.", "Ask for at least one.")
+    return [found[index] for index in sorted(found)]
+
+
+def _two(data: Mapping[str, Any], topic: str) -> list[Bytes]:
+    """The two halves of a step as pictures; points as their density."""
+    halves = [data[name] for name in _STEPS[topic][1] if len(data[name])]
+    return [density_picture(half)[None] if half.dtype != np.uint8 else half for half in halves]
+
+
+def _film(frames: Frames) -> Layout:
+    """A contact sheet: for each sample x_t above the clean estimate, from noise to data."""
+    topic, _ = _first(frames)
+    steps = _in_order(frames, topic)
+    chosen = [steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, STRIP).round().astype(int))]
+    columns = [_two(data, topic) for data in chosen]
+    rows = min(FILM_ROWS, len(columns[0][0]))
+    cells = [column[half][row] for row in range(rows) for half in range(len(columns[0])) for column in columns]
+    return np.stack(cells), len(columns), GAP
+
+
+def _nearest(data: Mapping[str, Any]) -> Layout:
+    """A result, then the training examples nearest to it."""
+    if "points" in data:
+        return density_picture(np.concatenate([data["point"][None], data["points"]]))[None], 1, 0
+    return np.concatenate([data["picture"][None], data["pictures"]]), 0, GAP
+
+
+def _schedule(data: Mapping[str, Any]) -> Layout:
+    """A picture (a cloud) under more and more noise."""
+    if "points" in data:
+        return np.stack([density_picture(cloud) for cloud in data["points"]]), len(data["points"]), GAP
+    return data["pictures"], len(data["pictures"]), GAP
+
+
+# Films of many Frames: what the topics of their steps begin with, and what stands side by side.
+_STEPS = {"film": ("step/", ("x", "clean")), "flow": ("particles/", ("learnt", "exact"))}
 _TILES: Callable[[Any], Layout] = _tiles
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "decoded": _one,
@@ -200,4 +264,8 @@ _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "traversals": _rows,
     "posterior": _posterior,
     "class grid": _rows,
+    "film": _film,
+    "flow": _film,
+    "nearest": _nearest,
+    "schedule": _schedule,
 }

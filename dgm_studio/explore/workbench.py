@@ -17,6 +17,7 @@ from dgm_studio.core import runs
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.updates import Problem, Progress, Update
 from dgm_studio.explore import answers
+from dgm_studio.explore.denoising_shelf import Shelf
 from dgm_studio.explore.loaded import LoadedModel, stamp_of
 from dgm_studio.training.trouble import free_memory, is_out_of_memory
 
@@ -40,6 +41,7 @@ class Workbench:
         self.device = device
         self.live: dict[Path, Session] = {}
         self.indices: OrderedDict[str, NeighbourIndex] = OrderedDict()
+        self.films = Shelf()
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: dict[str, LoadedModel] = {}
         self._data: OrderedDict[str, Dataset] = OrderedDict()
@@ -86,6 +88,7 @@ class Workbench:
         self._models.clear()
         self._data.clear()
         self.indices.clear()
+        self.films.clear()
         free_memory(self.device)
 
     # -- models --------------------------------------------------------------------------------------------------------

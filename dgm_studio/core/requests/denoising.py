@@ -122,24 +122,29 @@ class PlayDenoising:
     """A film of `count` trajectories. Frames "film" (first, and again at the end), then "step/0" ... "step/S".
 
     "film" data: "times" float64 [S + 1] from the noisiest to the data, "log_snr" [S + 1], "count", "bytes": what the
-    whole film takes in memory, "evaluations" so far (network evaluations of one sample), "seconds", "done": bool,
-    "from": step of the parent at which it branches, 0 for a film of its own, "warnings": [sentences] (NaN, all black,
-    too few steps, a terminal SNR that is not zero), "judged": [str] what the judge sees in each result, at the end;
-    "names": of the conditions in words.
+    whole film takes in memory, "evaluations" so far (network evaluations of one sample), "seconds" of computing,
+    "done": bool, "from": step of the parent at which it branches, 0 for a film of its own, "warnings": [sentences]
+    (NaN, all black, too few steps, a terminal SNR that is not zero), "judged": [str] what the judge sees in each
+    result, at the end; "names": of the conditions in words, one text. It comes again when there is a new warning.
     "step/K" data: "index" K (counted along the whole trajectory, the parent's steps included), "time", "log_snr", "x",
     "clean", "noise", "difference" (uint8 [N, H, W(, 3)] each: x_t, estimate of x_0, of eps, and |given - free|, scaled
     by its own maximum; float32 [N, 2] each for points; "difference" is empty without guidance; the last step has the
     result as "x" and as "clean"), "norms": {"x", "clean", "noise", "difference", "change"} float32 [N] root mean
-    squares; "change" is that of the clean estimate since the step before.
+    squares; "change" is that of the clean estimate since the step before (NaN in a branch's first step).
+    "x" is shown divided by sqrt(alpha^2 + sigma^2), or nothing would show where the variance explodes; grey in "noise"
+    is 0, black and white are 3 standard deviations. The first "step/K" comes before the model was asked, marked
+    "partial": its estimates are blank; the same topic follows whole. A branch sends its own steps, from `at` on. A
+    beginning with `depth` has steps 0 to about depth S, those that are made.
 
     The noise of step K depends on the seed and K alone, so a branch with unchanged settings repeats its parent bit for
-    bit. A branch takes those levels of its own `sampling` that are cleaner than where it starts; with the parent's
-    spacing and steps these are the parent's own.
+    bit. Films are kept by the worker within 256 MB: one that is asked for again is sent at once, and goes on where it
+    was stopped. A branch takes those levels of its own `sampling` that are cleaner than where it starts; with the
+    parent's spacing and steps these are the parent's own.
 
     Args:
         model: Model key.
         sampling: How.
-        count: Samples at once.
+        count: Samples at once; a branch of more samples than its parent repeats the parent's.
         seed: Of the first noise and of every step's.
         condition: {modality: value as in `requests.crossing`}; {} is free. One for all samples.
         beginning: Where it starts; only its mask counts for a branch.
@@ -166,13 +171,18 @@ class FindNearest:
     """The training examples nearest to one result of a film. Frame "nearest".
 
     data: "pictures" [k, ...], "distances" [k] root mean square of the pixels, "indices" [k], "labels" [str], "typical":
-    {"middle", "low"}: median and 5 % quantile of the distance of held-out examples to their nearest training example,
-    "picture": the result itself.
+    {"middle", "low"}: median and 5 % quantile of the distance of held-out examples to their nearest training example
+    (NaN in a first Frame while they are measured), "picture": the result itself.
     """
 
     film: PlayDenoising
     index: int = 0
     k: int = 5
+
+    @property
+    def model(self) -> str:
+        """Key of the model whose film it is."""
+        return self.film.model
 
 
 @request
