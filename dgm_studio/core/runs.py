@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from dgm_studio.core.updates import Problem
 
 RUN_VERSION = 1
 MOST_SNAPSHOTS = 64
+LOCK_TRIES = 5  # whoever looks whether a run is held holds it for a moment
 LONGEST_NAME = 60  # letters of a folder's name; with four bytes each it still fits every file system
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
@@ -49,6 +51,12 @@ def new_run_folder(name: str) -> Path:
     while folder.exists():
         folder, number = runs_dir() / f"{plain}-{number}", number + 1
     return folder
+
+
+def described_runs() -> dict[Path, float]:
+    """When each run in the user's folder was last described, by folder; cheap enough to be asked every second."""
+    found = {path.parent: RunFolder(path.parent).described_at() for path in runs_dir().glob("*/run.json")}
+    return {path: at for path, at in found.items() if at}
 
 
 def run_folders() -> tuple[RunFolder, ...]:
@@ -126,6 +134,14 @@ class RunFolder:
             return self.run_file.stat().st_mtime
         except OSError:
             return 0.0
+
+    def stamp(self) -> tuple[float, int]:
+        """When run.json was last written, and the size of the curves: changes whenever the run goes on."""
+        try:
+            size = self.metrics_file.stat().st_size
+        except OSError:
+            size = 0
+        return self.described_at(), size
 
     def read(self) -> dict[str, Any]:
         """run.json.
@@ -206,7 +222,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             opened = (self.path / "lock").open("a+b")
         with opened as file:
-            if not _hold(file):
+            tries = iter(range(LOCK_TRIES))
+            while not (held := _hold(file)) and next(tries, None) is not None:
+                time.sleep(0.02)
+            if not held:
                 sentence = f"The run {self.path.name} is being trained elsewhere; here it can only be looked at."
                 raise Problem(sentence, "Stop it there first, or start another run.")
             try:

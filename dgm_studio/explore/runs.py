@@ -82,6 +82,7 @@ def read_run(bench: Workbench, asked: ReadRun) -> Iterator[Update]:
             "damaged": history.damaged,
             "health": _health(metrics, history),
             "live": folder.path in bench.live,
+            "elsewhere": path is None and folder.path not in bench.live and folder.locked(),
         }
     )
 

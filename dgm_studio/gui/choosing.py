@@ -53,10 +53,14 @@ def ask_line(parent: QWidget, title: str, words: str, text: str, then: Taken) ->
     dialog.open()
 
 
-def ask_yes(parent: QWidget, title: str, question: str, then: Callable[[], object]) -> None:
-    """Ask a question; `then()` on yes."""
+def ask_yes(parent: QWidget, title: str, question: str, then: Callable[[], object], verb: str = "") -> None:
+    """Ask a question; `then()` on yes, which `verb` names where it cannot be taken back."""
     dialog = QMessageBox(QMessageBox.Icon.Question, title, question, parent=parent)
     dialog.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
+    if verb:
+        dialog.button(QMessageBox.StandardButton.Yes).setText(verb)
+        dialog.button(QMessageBox.StandardButton.No).setText("Cancel")
+        dialog.setDefaultButton(QMessageBox.StandardButton.No)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.finished.connect(lambda answer: then() if answer == QMessageBox.StandardButton.Yes else None)
     dialog.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
@@ -21,7 +21,13 @@ REFRESH_MS = 300
 
 
 class JobLine(QFrame):
-    """One job."""
+    """One job.
+
+    Signals:
+        stop_wanted(Ticket): Stop it.
+    """
+
+    stop_wanted = Signal(object)
 
     def __init__(self, engine: Engine, job: Job, parent: QWidget) -> None:
         super().__init__(parent)
@@ -48,7 +54,7 @@ class JobLine(QFrame):
         column.addWidget(self._words)
         self._up.clicked.connect(partial(engine.move, job.ticket, 0))
         self._again.clicked.connect(self._start_again)
-        self._stop.clicked.connect(partial(engine.stop, job.ticket))
+        self._stop.clicked.connect(partial(self.stop_wanted.emit, job.ticket))
         self._forget.clicked.connect(partial(engine.forget, job.ticket))
         self._pause.clicked.connect(self._pause_or_resume)
         self.show_job(job)
@@ -78,7 +84,13 @@ class JobLine(QFrame):
 
 
 class QueuePopup(QFrame):
-    """See the module."""
+    """See the module.
+
+    Signals:
+        stop_wanted(Ticket): Stop a job.
+    """
+
+    stop_wanted = Signal(object)
 
     def __init__(self, engine: Engine, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -144,6 +156,7 @@ class QueuePopup(QFrame):
         for place, job in enumerate(jobs):
             if job.ticket.id not in self._lines:
                 self._lines[job.ticket.id] = JobLine(self._engine, job, self._inner)
+                self._lines[job.ticket.id].stop_wanted.connect(self.stop_wanted)
             line = self._lines[job.ticket.id]
             line.show_job(job)
             if self._column.indexOf(line) != place:

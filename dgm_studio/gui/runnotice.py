@@ -43,14 +43,18 @@ class Notice:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def notice_of(card: ModelCard, *, trains_here: bool) -> Notice | None:
+def notice_of(card: ModelCard, *, trains_here: bool, unsaved: str = "") -> Notice | None:
     """What is to be said of a model, None when nothing is.
 
     Args:
         card: The model.
         trains_here: Whether a job of this window trains it.
+        unsaved: Why what it trains cannot be saved, "" when it can.
     """
     base, _ = split_key(card.key)
+    if unsaved:
+        words = f"{unsaved} Make room before it is stopped: until then all that is new is in memory only."
+        return Notice("bad", "Not saved", words)
     if not base.startswith(RUN) or trains_here:
         return None
     folder = RunFolder(run_path(base.removeprefix(RUN)))
@@ -127,7 +131,10 @@ class RunNotice(QFrame):
 def show_for(window: StudioWindow) -> None:
     """Say above the panels what is to be known of the model that is looked at."""
     card = window.studio.card
-    notice = notice_of(card, trains_here=menus.trains(window, card)) if card is not None else None
+    notice = None
+    if card is not None:
+        unsaved = window.following.unsaved(card.key)
+        notice = notice_of(card, trains_here=menus.trains(window, card), unsaved=unsaved)
     act = partial(_go_on, window, card, notice.training) if card is not None and notice is not None else None
     window.centre.notice.show_notice(notice, act)
 

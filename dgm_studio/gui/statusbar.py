@@ -115,11 +115,13 @@ class StatusBar(QFrame):
     Signals:
         queue_wanted(): Show the list of jobs above the button.
         job_clicked(Job): Look at what the job makes.
+        stop_wanted(Ticket): Stop a job.
         speed_known(Job, float): Units per second of the running job, again and again.
     """
 
     queue_wanted = Signal()
     job_clicked = Signal(object)
+    stop_wanted = Signal(object)
     speed_known = Signal(object, float)
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
@@ -220,7 +222,7 @@ class StatusBar(QFrame):
 
     def _stop_job(self) -> None:
         if self._job is not None:
-            self._engine.stop(self._job.ticket)
+            self.stop_wanted.emit(self._job.ticket)
             self.refresh()
 
     def _look(self) -> None:

@@ -122,5 +122,5 @@ def test_a_disk_that_is_full_from_the_start_is_tried_again_at_every_validation_o
 
 def test_a_folder_that_takes_nothing_is_named_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(Problem, match="Nothing can be written into .*file/run: Not a directory"):
+    with pytest.raises(Problem, match=r"Nothing can be written into .*file/run: Not a directory"):
         next(u for u in session(tmp_path / "file" / "run").updates() if isinstance(u, Metrics))

@@ -48,7 +48,8 @@ class EditRun:
 class ReadRun:
     """What is known of a run, or of the training of a checkpoint that has its curves beside it (a model key).
 
-    Result: {"run": run.json, "series": {name: {"step": [..], "value": [..], "time": [..]}}, "flags": [...]}.
+    Result: {"run": run.json, "series": {name: {"step": [..], "value": [..], "time": [..]}}, "flags": [...],
+    "live": it trains in this process, "elsewhere": in another one}.
     """
 
     run: str

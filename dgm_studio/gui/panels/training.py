@@ -63,7 +63,7 @@ class TrainingPanel(Panel):
         self._asked: dict[int, str] = {}
         self._job: Ticket | None = None
         self._speed: list[tuple[float, float]] = []
-        self._flags_stale = False
+        self._flags_stale = self._elsewhere = False
         self._curves = CurvesCard(self)
         self._pictures = PicturesCard(self)
         self._kl_card = Card("KL of every latent", self)
@@ -105,10 +105,15 @@ class TrainingPanel(Panel):
         _, step = split_key(card.key)
         self._curves.set_step(float(step) if step is not None else None)
         self._show_settings()
-        if before.key != card.key:
+        if before.key != card.key or (before.step != card.step and not card.live and self._job is None):
             self._ask_pictures()
         if self._is_run() and (before.parent != card.parent or before.live != card.live):
             self.ask("family", ReadFamily(self._folder()))
+
+    def follow(self, card: ModelCard) -> None:
+        """Another process trains the run: read how far the curves are."""
+        if self._records and self._job is None:
+            self._read(self._folder())
 
     def hears(self, ticket: Ticket) -> bool:
         """Jobs that train this run."""
@@ -183,9 +188,14 @@ class TrainingPanel(Panel):
         record = self._records.get(run)
         if record is None:
             return
+        if record.overtaken(history.get("flags", ())):
+            self.begin()
+            return
         record.load(history)
         if run == self._folder():
             self._flags_stale = True
+            self._elsewhere = bool(history.get("elsewhere"))
+            self._show_settings()
             self._draw_kl()
             self._health.show_lines(history.get("health", ()))
             self.ready()
@@ -223,6 +233,9 @@ class TrainingPanel(Panel):
         elif frame.topic == "health":
             self._health.show_lines(frame.data["lines"])
         elif frame.topic == "flags":
+            if self._record.overtaken(frame.data.get("flags", ())):
+                self.begin()
+                return
             self._record.set_flags(frame.data.get("flags", ()))
             for flag in frame.data.get("flags", ()):
                 self._run.show_settings(flag.get("changes") or {})
@@ -237,7 +250,8 @@ class TrainingPanel(Panel):
             (t0, s0), (t1, s1) = self._speed[0], self._speed[-1]
             speed = (s1 - s0) / (t1 - t0) if t1 > t0 else 0.0
             self._run.show_progress(progress.done, progress.total, speed, progress.seconds_left)
-        self._run.show_state(progress.text or "Training", live=True, finished=False)
+        steps = not progress.text or progress.text.startswith("Step ")  # which the figures below say
+        self._run.show_state("Training" if steps else progress.text, live=True, finished=False)
 
     def _draw_kl(self) -> None:
         matrix, steps = self._record.kl_matrix()
@@ -324,9 +338,12 @@ class TrainingPanel(Panel):
         live = self.card.live or self._job is not None
         finished = bool(self.card.steps) and self.card.step >= self.card.steps
         words = "Training" if live else "Finished" if finished else "Stopped" if self._is_run() else "Checkpoint"
-        self._run.show_state(words, live=live, finished=finished)
+        elsewhere = self._elsewhere and not live
+        self._run.show_state("Trains elsewhere" if elsewhere else words, live=live, finished=finished)
+        self._run.offer(train_on=self._is_run(), again=not self._is_run(), elsewhere=elsewhere)
         if self._job is None:  # else its progress is newer
-            self._run.show_step(self.card.step, self.card.steps)
+            reached = self._record.step if elsewhere and self._records else 0
+            self._run.show_step(max(reached, self.card.step), self.card.steps)
         self._run.show_settings({**self.card.config, **self.card.training})
 
     def _offer_settings(self, systems: tuple[SystemCard, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -92,13 +93,14 @@ class Record:
         self._times: tuple[list[float], list[float]] = ([], [])
         self._began = time.monotonic()
         self._waiting: list[Metrics] | None = []
-        self._told = 0
+        self._told = self._resumed = 0
 
     def load(self, history: Mapping[str, Any]) -> None:
-        """Take in what `ReadRun` brought."""
+        """Take in what `ReadRun` brought, what is known of it already left out."""
         for name, columns in history.get("series", {}).items():
             steps, values, seconds = ([float(v) for v in columns[c]] for c in ("step", "value", "time"))
-            self._add(name, steps, values, seconds)
+            new = bisect_right(steps, self._reached.get(name, -1))
+            self._add(name, steps[new:], values[new:], seconds[new:])
         kl = history.get("kl") or {}
         if len(kl.get("step", ())) >= len(self.kl_steps):  # else what came live is ahead of what was on disk
             self.kl_steps = [int(s) for s in kl.get("step", ())]
@@ -123,8 +125,13 @@ class Record:
     def set_flags(self, flags: Iterable[Mapping[str, Any]]) -> None:
         """Take in what was changed and what happened; that a run has begun is no news."""
         flags = tuple(flags)
-        self._told = len(flags)
+        self._told, self._resumed = len(flags), sum(flag.get("flag") == "resume" for flag in flags)
         self.flags = [(float(flag["step"]), flag_words(flag)) for flag in flags if flag.get("flag") != "start"]
+
+    def overtaken(self, flags: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether the run has gone on from an earlier step since: what was drawn beyond that was lost."""
+        resumed = [int(flag["step"]) for flag in flags if flag.get("flag") == "resume"]
+        return len(resumed) > self._resumed and resumed[-1] < self.step
 
     def add_kl(self, step: int, row: npt.NDArray[np.floating]) -> None:
         """Take in the KL of every latent at a step."""

@@ -84,9 +84,12 @@ class RunCard(Card):
         self.body.addLayout(first)
         self.body.addLayout(second)
 
-    def offer(self, *, train_on: bool, again: bool) -> None:
-        """What can be done: a run is forked and trained on, a checkpoint is trained again."""
+    def offer(self, *, train_on: bool, again: bool, elsewhere: bool = False) -> None:
+        """What can be done: a run is forked and trained on, unless another process does, a checkpoint trained again."""
         self._fork.setVisible(train_on)
+        if elsewhere:
+            self._on.setEnabled(False)
+            self._on.setToolTip("Another process trains this run.")
         self._again = again
         self._on.setText("Train it again" if again else "Train on")
 
