@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from dgm_studio.models import schedules
 from dgm_studio.models.capabilities import Estimate, Views, draw_normal
 from dgm_studio.models.conditioning import CONDITIONS
 from dgm_studio.models.denoising import KINDS, DenoisingConfig, DenoisingModel, Examples, estimate_of
+from dgm_studio.models.diffusion_bound import step_terms
 from dgm_studio.models.noising import PREDICTIONS, TableNoising, along, parted, predicted
 from dgm_studio.models.registry import system
 
@@ -108,7 +108,8 @@ class DDPM(DenoisingModel[DDPMConfig]):
 
     Ho et al. 2020, equation 14; v: Salimans and Ho 2022; learnt variance with the hybrid objective: Nichol and Dhariwal
     2021, equations 15 and 16; min-SNR weighting: Hang et al. 2023. t is uniform on 0 ... T - 1, and t = 0 is one step
-    of noise. The network is told half the log-SNR instead of t.
+    of noise. The network is told half the log-SNR instead of t. The variational bound is in `diffusion_bound`: it takes
+    T evaluations of the network, too many for `Scores`, whose answers come in a slice.
 
     Args:
         config: Settings. `self.config` may be replaced while training runs by one that differs in group "Objective".
@@ -199,9 +200,6 @@ class DDPM(DenoisingModel[DDPMConfig]):
 
     def _bound_term(self, found: Examples, x: Tensor, clean: Tensor, raw: Tensor, t: Tensor) -> Tensor:
         """KL of one step back, or the decoder's term at t = 0, in nats per number: [N]."""
-        # Imported here: the bound is stated for any DDPM.
-        from dgm_studio.models.diffusion_bound import step_terms
-
         low_high = self.support()
         clean = clean if low_high is None else clean.clamp(*low_high)
         log_variance = self.log_variance(t, x, torch.sigmoid(raw))
@@ -214,8 +212,3 @@ def _factors(prediction: str, alpha: Tensor, sigma: Tensor, like: Tensor) -> tup
     ones = torch.ones_like(a)
     found = {"eps": (ones, s / a), "x0": (a / s, ones), "v": (a, s)}[prediction]
     return found[0].to(like), found[1].to(like)
-
-
-def bits_per_number(nats: Tensor, numbers: int) -> Tensor:
-    """Nats of a datum as bits per number ("bits/dim")."""
-    return nats / (numbers * math.log(2.0))

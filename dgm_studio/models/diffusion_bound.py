@@ -3,16 +3,114 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from dgm_studio.models.capabilities import gaussian_log_prob
-from dgm_studio.models.noising import along
+from dgm_studio.models.capabilities import Estimate, Views, draw_normal, gaussian_log_prob
+from dgm_studio.models.noising import TableNoising, along
 from dgm_studio.models.schedules import Tables
 
 HALF_STEP = 1.0 / 255.0  # half a grey level, where pixels are in [-1, 1]
-LEAST_PROBABILITY = 1e-12
+
+
+class Discrete(Protocol):
+    """What the bound is worked out for: a model of T steps."""
+
+    tables: Tables
+
+    def noising(self) -> TableNoising:
+        """Its schedule."""
+
+    def support(self) -> tuple[float, float] | None:
+        """The range of pixels, None for points."""
+
+    def clip(self) -> str:
+        """Whether its clean estimates are cut to that range."""
+
+    def estimate(self, x: Tensor, t: Tensor, given: Views | None = None) -> Estimate:
+        """Clean data and noise behind x."""
+
+    def log_variance(self, t: Tensor, like: Tensor, fraction: Tensor | None = None) -> Tensor:
+        """Of a step back."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An upper bound on -log p(x_0) of every datum, term by term.
+
+    Args:
+        terms: Nats, float64 [N, T + 1]: column 0 is the decoder's, column t the divergence of the step back from t,
+            column T that of the noisiest data from pure noise.
+        numbers: Of a datum.
+    """
+
+    terms: Tensor
+    numbers: int
+
+    def nats(self) -> Tensor:
+        """-log p(x_0) at most, [N]; of points a density in the model's space."""
+        return self.terms.sum(1)
+
+    def bits(self) -> Tensor:
+        """The same in bits per number ("bits/dim"), [N]."""
+        return self.nats() / (self.numbers * math.log(2.0))
+
+
+def bounding(
+    model: Discrete, x0: Tensor, generator: torch.Generator, given: Views | None = None
+) -> Generator[None, None, Bound]:
+    """The whole bound, one step after the other, one draw of noise each (Ho et al. 2020, equation 5).
+
+    Args:
+        model: Of T steps, in evaluation mode.
+        x0: Data in the model's space [N, *S].
+        generator: Of the noise, on the device of x0.
+        given: Conditions; the bound is then on log p(x_0 | given).
+
+    Yields:
+        After each of T evaluations of the network.
+    """
+    x0 = _wide(x0)
+    columns = []
+    for t in range(len(model.tables)):
+        noise = draw_normal(tuple(x0.shape), x0, generator)
+        with torch.no_grad():
+            columns.append(terms_at(model, x0, torch.full((len(x0),), t), noise, given))
+        yield
+    columns.append(prior_terms(model.tables, x0).flatten(1).sum(1))
+    return Bound(torch.stack(columns, 1).double().cpu(), x0[0].numel())
+
+
+def terms_at(model: Discrete, x0: Tensor, t: Tensor, noise: Tensor, given: Views | None = None) -> Tensor:
+    """One term of the bound for every datum, each at an index of its own.
+
+    Where t is drawn uniformly T times their mean estimates the whole bound but for the prior's term.
+
+    Args:
+        model: Of T steps.
+        x0: Data in the model's space [N, *S].
+        t: Index of each, int64 [N], on the CPU.
+        noise: Standard normal draws [N, *S].
+        given: Conditions.
+
+    Returns:
+        Nats, [N].
+    """
+    path = model.noising()
+    x = along(path.alpha(t), x0) * x0 + along(path.sigma(t), x0) * noise
+    found = model.estimate(x, t.double(), given)
+    low_high = model.support()
+    clean = found.clean if low_high is None or model.clip() == "none" else found.clean.clamp(*low_high)
+    log_variance = model.log_variance(t, x, found.fraction)
+    return step_terms(model.tables, x0, x, clean, log_variance, t, low_high is not None).flatten(1).sum(1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.device.type == "mps" else x.double()  # there is no double precision there
 
 
 def step_terms(
@@ -56,7 +154,7 @@ def bin_log_prob(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     turned = below > 0.0
     high, low = torch.where(turned, -below, above), torch.where(turned, -above, below)
     upper, lower = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
-    inside = upper + torch.log1p(-(lower - upper).exp().clamp(max=1.0 - LEAST_PROBABILITY))
+    inside = upper + torch.log1p(-(lower - upper).exp().clamp(max=1.0 - torch.finfo(x.dtype).eps))
     first, last = torch.special.log_ndtr(above), torch.special.log_ndtr(-below)
     return torch.where(x < -1.0 + HALF_STEP, first, torch.where(x > 1.0 - HALF_STEP, last, inside))
 
