@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer
@@ -157,14 +157,34 @@ def measure(options: Options) -> dict[str, Any]:
     return document("latency", figures, model=key, **details)
 
 
+class Moves(Protocol):
+    """A hand that does something again and again: when each was due, and how it begins."""
+
+    due: list[float]
+
+    def start(self) -> None:
+        """Begin."""
+
+
 def drag(
     rig: Rig, panel: Panel, options: Options, track: QWidget, kind: type[Any], *, down: bool = False
 ) -> dict[str, Any]:
     """Drag and say when the answers to questions of a kind were painted, and what the last of them holds."""
     seconds = options.seconds or SECONDS
-    watch, hand = Watch(rig, panel, kind), Hand(track, seconds, down=down)
+    return follow(rig, panel, Hand(track, seconds, down=down), seconds, kind)
+
+
+def follow(rig: Rig, panel: Panel, hand: Moves, seconds: float, kind: type[Any]) -> dict[str, Any]:
+    """When the answers to what a hand asks were painted, what the last of them holds, and what it cost.
+
+    Processor time is the window's thread's and the whole program's over the gesture, in ms for each move: a figure that
+    a busy machine changes little.
+    """
+    watch = Watch(rig, panel, kind)
+    own, whole = time.thread_time(), time.process_time()
     hand.start()
     rig.go(seconds + AFTERWARDS)
+    own, whole = time.thread_time() - own, time.process_time() - whole
     del rig.engine.ask, panel.receive
     times = answer_times(hand.due, watch.asked, watch.painted)
     answered = [1000 * each for each in times if each is not None]
@@ -180,6 +200,8 @@ def drag(
         "last": bool(watch.asked) and bool(watch.painted) and watch.painted[-1][1] == watch.asked[-1][1],
         "latest": watch.latest,
         "head-up p95": 1000 * rig.program.bridge.latency.quantile(0.95),
+        "window's processor ms a move": 1000 * own / max(1, len(hand.due)),
+        "processor ms a move": 1000 * whole / max(1, len(hand.due)),
     }
 
 

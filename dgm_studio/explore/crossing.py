@@ -52,22 +52,30 @@ class Datum:
 
 
 def datum_of(bench: Workbench, model: LoadedModel, given: Given) -> Generator[Progress, None, Datum]:
-    """Read and encode a datum; one that is asked for again is not encoded again.
+    """Read and encode a datum; what is asked for again is not encoded again, be it all of it or one modality.
 
     Raises:
         Problem: It does not fit the model.
     """
-    key = repr(given)
-    known = model.note("crossed datum")
-    if known is not None and known[0] == key and not model.card.live:
-        found: Datum = known[1]
-        return found
     modalities = modalities_of(model)
+    sources = {name: _source(given, name) for name in modalities}
+    kept: tuple[dict[str, Any], Datum] | None = None if model.card.live else model.note("crossed datum")
+    if kept is not None and kept[0] == sources:
+        return kept[1]
     views = yield from views_of(bench, model, given)
     whole = {name: views.get(name, _blank(m, model)) for name, m in modalities.items()}
-    found = Datum(views, whole, model.module.experts(whole))
-    model.write("crossed datum", (key, found))
+    old = {} if kept is None else {n: e for n, e in kept[1].experts.items() if kept[0].get(n) == sources[n]}
+    fresh = model.module.experts({name: value for name, value in whole.items() if name not in old})
+    found = Datum(views, whole, {name: (old | fresh)[name] for name in modalities})  # in order: mixtures count on it
+    model.write("crossed datum", (sources, found))
     return found
+
+
+def _source(given: Given, name: str) -> Any:
+    """What makes a modality of a datum the value that it is."""
+    if name in given.missing:
+        return None
+    return given.values.get(name, (given.split, given.index))
 
 
 def _blank(modality: Modality, model: LoadedModel) -> Tensor:
@@ -195,40 +203,72 @@ def cross_datum(bench: Workbench, asked: CrossDatum) -> Iterator[Update]:
     model = bench.model(asked.model)
     known_rows(modalities_of(model), asked.rows)
     readers = yield from readers_of(bench, model)
-    truth = yield from truth_of(bench, model, asked.given, readers)
     started = time.perf_counter()
     datum = yield from datum_of(bench, model, asked.given)
     rows = rows_for(datum.names, asked.rows)
     if not 1 <= asked.samples <= MOST_VALUES // len(rows):
         raise Problem(f"{asked.samples} samples a cell cannot be shown.", f"Ask for 1 to {MOST_VALUES // len(rows)}.")
     joint = joints(model, datum, rows, asked.fusing)
-    data = {**matrix(model, joint, asked, readers, truth), **about(model, joint, rows, datum)}
+    generated = generate(model, joint, asked)
+    seen, claims = read(model, generated, asked, readers, datum)
+    truth = yield from truth_of(bench, model, asked.given, readers, claims)
+    verdicts = {
+        f"{row}/{name}": verdict(readers[name], some, row, truth)
+        for name, some in seen.items()
+        for row in range(len(rows))
+    }
+    data = {**matrix(model, generated, asked, verdicts), **about(model, joint, rows, datum)}
     for name, value in data["given"].items():
-        seen = ""
+        words = ""
         if name in readers:
-            seen = told(readers[name], truth or claims_of(readers[name], datum.views[name]))
-        data["words"][f"given/{name}"] = in_words(modalities_of(model)[name], value, seen, sure=True)
+            words = told(readers[name], truth or claims.get(name) or claims_of(readers[name], datum.views[name]))
+        data["words"][f"given/{name}"] = in_words(modalities_of(model)[name], value, words, sure=True)
     yield Frame("matrix", {**data, "milliseconds": 1e3 * (time.perf_counter() - started)})
 
 
-def matrix(
-    model: LoadedModel, joint: Mixture, asked: CrossDatum, readers: Mapping[str, Reader], truth: Mapping[str, int]
-) -> dict[str, Any]:
-    """Cells and verdicts of R posteriors."""
-    count, size = joint.log_weights.shape[0], asked.samples
+def generate(model: LoadedModel, joint: Mixture, asked: CrossDatum) -> dict[str, Any]:
+    """p(x | z) by modality, of the mean of each of R posteriors and of draws from it, row by row."""
     z = joint.mean.unsqueeze(1)
-    if size > 1:
-        z = torch.cat([z, draws_of(model, joint, size - 1, asked.seed)], 1)
-    generated = model.module.generate(z.flatten(0, 1))
+    if asked.samples > 1:
+        z = torch.cat([z, draws_of(model, joint, asked.samples - 1, asked.seed)], 1)
+    found: dict[str, Any] = model.module.generate(z.flatten(0, 1))
+    return found
+
+
+def read(
+    model: LoadedModel,
+    generated: Mapping[str, Any],
+    asked: CrossDatum,
+    readers: Mapping[str, Reader],
+    datum: Datum,
+) -> tuple[dict[str, dict[str, list[int]]], dict[str, dict[str, int]]]:
+    """What is read from the first sample of every row, and from values of the user's own: both in one look.
+
+    Returns:
+        By modality and factor a category for each row; by modality and factor what an own value says.
+    """
+    seen: dict[str, dict[str, list[int]]] = {}
+    claims: dict[str, dict[str, int]] = {}
+    for name, reader in readers.items():
+        values = likeliest(generated[name], modalities_of(model)[name])[:: asked.samples]
+        own = name in asked.given.values and name in datum.views
+        looked = reading(reader, torch.cat([values, datum.views[name]]) if own else values)
+        seen[name] = {factor: some.tolist() for factor, some in looked.items()}
+        if own:
+            claims[name] = {factor: some.pop() for factor, some in seen[name].items()}
+    return seen, claims
+
+
+def matrix(
+    model: LoadedModel, generated: Mapping[str, Any], asked: CrossDatum, judged: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Cells of R posteriors with their verdicts."""
+    size = asked.samples
     noise = model.generator(asked.seed + 1) if asked.noise else None
     cells: dict[str, list[Any]] = {}
-    judged: dict[str, dict[str, Any]] = {}
     for name, modality in modalities_of(model).items():
         values = generated_forms(modality, generated[name], noise)
-        cells |= {f"{row}/{name}": values[row * size : (row + 1) * size] for row in range(count)}
-        if name in readers:
-            seen = reading(readers[name], likeliest(generated[name], modality)[::size])
-            judged |= {f"{row}/{name}": verdict(readers[name], seen, row, truth) for row in range(count)}
+        cells |= {f"{row}/{name}": values[row * size : (row + 1) * size] for row in range(len(values) // size)}
     return {"cells": cells, "judged": judged, "words": words_of(model, cells, judged)}
 
 
@@ -268,12 +308,23 @@ def known_rows(modalities: Mapping[str, Modality], rows: Sequence[Sequence[str]]
 
 
 def truth_of(
-    bench: Workbench, model: LoadedModel, given: Given, readers: Mapping[str, Reader]
+    bench: Workbench,
+    model: LoadedModel,
+    given: Given,
+    readers: Mapping[str, Reader],
+    read: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Generator[Progress, None, dict[str, int]]:
     """What is true of a datum, by factor; a factor about which its modalities contradict one another is left out.
 
     A modality that is as it was in the data tells what the annotation says; one that the user changed tells what is
     read from it; one that is missing tells nothing.
+
+    Args:
+        bench: The worker's.
+        model: Whose data they are.
+        given: The datum.
+        readers: Who reads.
+        read: What was read from values of the user's own, where somebody has looked already.
     """
     part = (yield from bench.dataset(model.card.data)).split(given.split)
     if not given.values and not given.missing:
@@ -288,7 +339,9 @@ def truth_of(
     claims: dict[str, set[int]] = {}
     for name, reader in readers.items():
         if name in views:
-            own = claims_of(reader, views[name]) if name in given.values else annotated
+            own = annotated
+            if name in given.values:
+                own = dict((read or {}).get(name) or claims_of(reader, views[name]))
             for factor in reader.factors:
                 claims.setdefault(factor.name, set()).add(own.get(factor.name, -1))
     agreed = {name: some - {-1} for name, some in claims.items()}
@@ -305,13 +358,13 @@ def claims_of(reader: Reader, value: Tensor) -> dict[str, int]:
     return {name: int(read) for name, read in reading(reader, value).items()}
 
 
-def verdict(reader: Reader, seen: Mapping[str, Tensor], row: int, truth: Mapping[str, int]) -> dict[str, Any]:
+def verdict(reader: Reader, seen: Mapping[str, Sequence[int]], row: int, truth: Mapping[str, int]) -> dict[str, Any]:
     """What is read from one row in words, and whether all of it is true.
 
     Returns:
         "word", "agrees": bool, or None when nothing is known to be true; "right": share of the factors that are.
     """
-    read = {factor.name: int(seen[factor.name][row]) for factor in reader.factors}
+    read = {factor.name: seen[factor.name][row] for factor in reader.factors}
     right = [read[name] == truth[name] for name in read if name in truth]
     share = sum(right) / len(right) if right else None
     return {"word": told(reader, read), "agrees": all(right) if right else None, "right": share}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dgm_studio.core.cards import Capability, Modality
+from dgm_studio.core.packed import unpack
 from dgm_studio.core.requests import Given
 from dgm_studio.core.updates import Problem, Progress
 from dgm_studio.data.texts import text_of, tokens
@@ -115,7 +116,13 @@ def _picture(modality: Modality, value: Any) -> Tensor:
     channels, height, width = modality.shape
     shape = (height, width) if channels == 1 else (height, width, channels)
     grey = "grey" if channels == 1 else "colour"
-    found = torch.from_numpy(_numbers(modality, value, shape, f"{height} rows of {width} {grey} bytes"))
+    wanted = f"{height} rows of {width} {grey} bytes"
+    if isinstance(value, str):
+        try:
+            value = unpack(value)
+        except ValueError as error:
+            raise _wrong(modality, wanted) from error
+    found = torch.from_numpy(_numbers(modality, value, shape, wanted))
     x = found[None] if channels == 1 else found.permute(2, 0, 1)
     gone = (x < 0).any(0, keepdim=True)
     if bool((x > 255).any()):

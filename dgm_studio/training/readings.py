@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -187,7 +188,8 @@ class Plan:
     unsaid: int
 
     @classmethod
-    def of(cls, factor: Factor, rivals: Sequence[Factor]) -> Plan:
+    @cache
+    def of(cls, factor: Factor, rivals: tuple[Factor, ...]) -> Plan:
         """For a factor among others of the same data."""
         foreign = {word for other in rivals if other.name != factor.name for c in other.categories for word in words(c)}
         said = [(k, frozenset(words(c))) for k, c in enumerate(factor.categories) if c not in ABSENT]

@@ -11,6 +11,7 @@ import numpy as np
 
 from dgm_studio.core.cards import Capability, Factor, Modality, ModelCard
 from dgm_studio.core.outbox import Ticket
+from dgm_studio.core.packed import drawn
 from dgm_studio.core.updates import Done, Failed, Frame, Progress, Update
 
 SIDE, LATENT = 14, 6
@@ -191,9 +192,7 @@ class Toy:
         for m in self.modalities:
             own = asked.given.values.get(m.name)
             if m.name in claims:
-                given[m.name] = (
-                    np.asarray(own, np.int16) if own and m.kind == "image" else value(m, claims[m.name], 1.0)
-                )
+                given[m.name] = drawn(own) if own and m.kind == "image" else value(m, claims[m.name], 1.0)
                 given[m.name] = own if own and m.kind == "text" else given[m.name]
         cells, judged = {}, {}
         for n, row in enumerate(rows):

@@ -16,6 +16,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from dgm_studio.core.cards import Capability, DataCard
+from dgm_studio.core.packed import drawn
 from dgm_studio.core.requests import (
     AttackPicture,
     ClassifyDatum,
@@ -57,7 +58,7 @@ class Toy(cross_toy.Toy):
 
     def picture(self, given: Any) -> np.ndarray:
         own = given.values.get(IMAGE.name)
-        return ring(given.index + 3) if own is None else np.clip(np.asarray(own), 0, 255).astype(np.uint8)
+        return ring(given.index + 3) if own is None else np.clip(drawn(own), 0, 255).astype(np.uint8)
 
     def _OpenData(self, asked: Any) -> list[Update]:
         counts = {"train": 4000, "valid": 500, "test": 40}
@@ -166,7 +167,7 @@ def test_what_is_drawn_keeps_its_class_until_the_sheet_is_blank(make: Callable[.
     QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(30, 30))
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=QPoint(30, 30))
     given = toy.requests("classes")[-1].given
-    assert np.shape(given.values["image"]) == (SIDE, SIDE)
+    assert drawn(given.values["image"]).shape == (SIDE, SIDE)
     assert given.values["digit"] == 3
     assert toy.requests("grid")[-1].given == given
     assert gestures == ["Draw image"]
@@ -195,11 +196,11 @@ def test_a_generated_picture_is_taken_with_its_class(make: Callable[..., Made]) 
     QTest.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.cell(2, 6).center().toPoint())
     given = toy.requests("classes")[-1].given
     assert given.values["digit"] == 6
-    assert np.array_equal(given.values["image"], ring(6.4))
+    assert np.array_equal(drawn(given.values["image"]), ring(6.4))
     grid.setFocus()
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Return):
         QTest.keyClick(grid, key)
-    assert np.array_equal(toy.requests("classes")[-1].given.values["image"], ring(7.2))
+    assert np.array_equal(drawn(toy.requests("classes")[-1].given.values["image"]), ring(7.2))
 
 
 def test_a_model_without_styles_says_so_and_still_classifies(make: Callable[..., Made]) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
+from dgm_studio.core.packed import drawn, pack
 from dgm_studio.core.requests import (
     CrossDatum,
     ProveExactness,
@@ -154,7 +155,7 @@ def test_pixels_made_unknown_are_asked_as_minus_one_and_come_back(make: Make) ->
     QTest.mousePress(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, inside)
     drag(canvas, inside + QPoint(25, 0))
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton)
-    sent = np.asarray(last(toy).given.values["image"])
+    sent = drawn(last(toy).given.values["image"])
     gone = sent < 0
     assert sent.shape == (SIDE, SIDE)
     assert 4 < gone.sum() < SIDE * SIDE / 2
@@ -164,7 +165,7 @@ def test_pixels_made_unknown_are_asked_as_minus_one_and_come_back(make: Make) ->
     np.testing.assert_array_equal(told, gone)  # hatched in the matrix too
     QTest.mousePress(canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, inside)
     QTest.mouseRelease(canvas, Qt.MouseButton.RightButton)
-    assert (np.asarray(last(toy).given.values["image"]) < 0).sum() < gone.sum()
+    assert (drawn(last(toy).given.values["image"]) < 0).sum() < gone.sum()
     panel.given.parts["image"].back.click()
     assert last(toy).given.values == {}
     np.testing.assert_array_equal(canvas.value(), original)
@@ -174,13 +175,46 @@ def test_ink_drawn_by_hand_becomes_the_users_own_value_and_a_new_example_lets_it
     panel, toy = make()
     canvas = panel.given.parts["image"].editor.canvas  # type: ignore[attr-defined]
     QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, canvas.rect().center())
-    sent = np.asarray(last(toy).given.values["image"])
+    sent = drawn(last(toy).given.values["image"])
     assert sent[SIDE // 2, SIDE // 2] > np.asarray(panel.bench.example["image"])[SIDE // 2, SIDE // 2]
     assert from_json(json.loads(json.dumps(to_json(last(toy))))) == last(toy)
     assert not panel.given.parts["image"]._own.isHidden()
     panel.given.next.click()
     assert last(toy).given.values == {}
     assert panel.given.parts["image"]._own.isHidden()
+
+
+def test_pictures_of_older_sessions_are_rows_of_numbers_and_one_that_is_damaged_is_let_go(make: Make) -> None:
+    rows = [[-1 if (x, y) == (2, 3) else 9 * x for x in range(SIDE)] for y in range(SIDE)]
+    panel, toy = make(values={"image": rows})
+    np.testing.assert_array_equal(drawn(last(toy).given.values["image"]), rows)
+    editor = panel.given.parts["image"].editor
+    np.testing.assert_array_equal(editor.canvas.value(), rows)  # type: ignore[attr-defined]
+    packed = pack(np.asarray(rows))
+    for damaged in (packed[:-9] + "=====", packed.replace("14x14", "15x14"), "hello"):
+        panel, toy = make(values={"image": damaged, "digit": 4})
+        assert last(toy).given.values == {"digit": 4}
+
+
+def test_only_what_looks_otherwise_is_painted_anew(make: Make) -> None:
+    panel, _ = make(values={"digit": 5})
+    table, painted = panel.matrix.table, []
+    QApplication.processEvents()
+    before = {(r, c): cell.look() for r, line in enumerate(table.lines()) for c, cell in enumerate(line.cells)}
+    original = table._paint_cell
+
+    def paint_cell(painter: Any, place: Any, cell: Cell, dirty: Any) -> None:
+        if dirty.intersects(table.cell_rect(place).toAlignedRect()):
+            painted.append(place)
+        original(painter, place, cell, dirty)
+
+    table._paint_cell = paint_cell  # type: ignore[method-assign]
+    panel.given.parts["digit"].editor.segments.chosen.emit(8)  # type: ignore[attr-defined]
+    QApplication.processEvents()
+    changed = {p for p, look in before.items() if table.lines()[p[0]].cells[p[1]].look() != look}
+    assert changed and len(changed) < len(before)
+    assert changed <= set(painted)
+    assert (-1, 0) not in painted, "the datum is as it was"
 
 
 def test_a_dropped_picture_file_becomes_the_first_image(make: Make, tmp_path: Path) -> None:
@@ -191,7 +225,7 @@ def test_a_dropped_picture_file_becomes_the_first_image(make: Make, tmp_path: Pa
     path = tmp_path / "dot.png"
     assert image.save(str(path))
     assert panel.take_file(str(path))
-    sent = np.asarray(last(toy).given.values["image"])
+    sent = drawn(last(toy).given.values["image"])
     assert list(map(tuple, np.argwhere(sent > 0))) == [(2, 3)]
     assert not make((cross_toy.DIGIT, cross_toy.AGE))[0].take_file(str(path))
 

@@ -2,7 +2,8 @@
 
 Values of a modality inside a request and a Frame, by kind:
 
-image         uint8 [H][W] (255 = ink) or [H][W][3]; inside a request -1 marks an erased pixel
+image         uint8 [H][W] (255 = ink) or [H][W][3]; inside a request also as text (`core.packed`), and -1 marks an
+              erased pixel
 label,        one index into `categories`; -1 is missing. In a Frame: probabilities float32 [C]
 categorical
 attributes    one index for each of the modality's `columns`; -1 is missing. In a Frame: a list of float32 [C_a]

@@ -11,6 +11,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
+from dgm_studio.core.packed import pack
 from dgm_studio.core.requests import ClassifyDatum, DrawClassGrid
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Failed, Frame, Update
@@ -20,7 +21,6 @@ from dgm_studio.gui.panels.classify_state import MOST, MOST_STYLES, ClassBench, 
 from dgm_studio.gui.panels.classify_table import ClassBars, ScoreGauge, StyleGrid
 from dgm_studio.gui.panels.cross_editors import ImageEditor
 from dgm_studio.gui.panels.cross_input import MOST_SEED, GivenCard
-from dgm_studio.gui.panels.cross_state import as_rows
 from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import Button
@@ -274,7 +274,7 @@ class ClassifyPage(QWidget):
 
     def _on_taken(self, row: int, column: int) -> None:
         bench = self.bench
-        picture = as_rows(self.grid.picture(row, column))
+        picture = pack(self.grid.picture(row, column))
         bench.set(
             f"Take a generated {bench.categories[column]}", values={bench.image.name: picture, bench.label.name: column}
         )

@@ -11,8 +11,9 @@ import numpy as np
 from PySide6.QtCore import QObject
 
 from dgm_studio.core.cards import Modality, ModelCard, as_json
+from dgm_studio.core.packed import drawn
 from dgm_studio.core.requests import AttackPicture, ClassifyDatum, DrawClassGrid, Given
-from dgm_studio.gui.panels.cross_state import SPLITS, Bench, CrossState, likeliest, one_hot
+from dgm_studio.gui.panels.cross_state import SPLITS, Bench, CrossState, likeliest, one_hot, readable
 from dgm_studio.gui.panels.spec import Ask
 
 SECTIONS = {
@@ -62,6 +63,7 @@ class ClassState(CrossState):
     def taking(self, data: Mapping[str, Any], modalities: Sequence[Modality]) -> ClassState:
         """This state with the entries of a stored one; entries that mean nothing here keep their value."""
         names = tuple(m.name for m in modalities)
+        data = {**data, "values": readable(data["values"], modalities)} if "values" in data else data
         found = {name: _revived(name, data[name], names) for name in KEPT if name in data}
         return replace(self, **{name: value for name, value in found.items() if value is not None})
 
@@ -118,7 +120,7 @@ class ClassBench(Bench):
         elif value is None:
             self.set(values={})
         else:
-            blank = int(np.max(np.asarray(value, np.int16))) <= 0
+            blank = int(np.max(drawn(value))) <= 0
             truth = -1 if blank else self.truth()
             self.set(values={modality: value, **({self.label.name: truth} if truth >= 0 else {})})
 

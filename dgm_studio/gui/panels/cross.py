@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -43,7 +43,16 @@ TITLES = {
 RAIL = 330
 NARROW = 830
 GIVEN = frozenset({"index", "split", "values", "missing"})
+DRAWN = frozenset({"samples", "seed", "noise"})
 FUSED = frozenset({"rule", "precision", "prior_expert"})
+MOVING = frozenset({"values", "precision", "samples"})  # what a hand drags: nothing is laid out anew for it
+
+
+class StatePart(Protocol):
+    """A part of the panel that shows some of its state."""
+
+    def show_state(self) -> None:
+        """Show it as it is now."""
 
 
 class Pages(QStackedWidget):
@@ -295,11 +304,12 @@ class CrossPanel(Panel):
 
     def _on_example(self) -> None:
         self.given.show_state()
-        self.conflict.show_state()
+        if self.bench.state.section == "conflict":
+            self.conflict.show_state()
 
     def _on_changed(self, names: str) -> None:
         changed = set(names.split())
-        self._show_state()
+        self._show_state(changed)
         if not self._begun:
             return
         if changed & GIVEN and self.bench.state.section != "matrix":
@@ -325,8 +335,30 @@ class CrossPanel(Panel):
         name = list(SECTIONS)[place]
         self.bench.set(f"Show {SECTIONS[name].lower()}", section=name)
 
-    def _show_state(self) -> None:
+    def _show_state(self, changed: set[str] | None = None) -> None:
+        """Show what has changed of the state, all of it by default: a hand that drags waits for nothing else."""
         section = self.bench.state.section
+        whole = changed is None or "section" in changed
+        if whole:
+            self._show_section(section)
+        parts: list[tuple[StatePart, frozenset[str]]] = [
+            (self.given, GIVEN),
+            (self.draws, DRAWN),
+            (self.fusing, FUSED | {"missing"}),
+            (self.matrix, GIVEN | {"rows", "pins"}),
+            (self.lessons.wrong, frozenset({"wrong"})),
+        ]
+        for part, shows in parts:
+            if changed is None or whole or changed & shows:
+                part.show_state()
+        for name, page in (("experts", self.experts), ("conflict", self.conflict)):
+            if whole or section == name:
+                page.show_state()
+        if self._halves.direction() == QBoxLayout.Direction.TopToBottom and not (changed and changed <= MOVING):
+            self._arrange()
+
+    def _show_section(self, section: str) -> None:
+        """The page, and the cards that belong to it."""
         self.sections.set_index(list(SECTIONS).index(section))
         self._stack.setCurrentWidget(self._pages[section])
         self._canvas.set_title(TITLES[section])
@@ -338,10 +370,6 @@ class CrossPanel(Panel):
         if above != (self._column.indexOf(self.fusing) < self._column.indexOf(self.given)):
             self._column.removeWidget(self.fusing)
             self._column.insertWidget(self._column.indexOf(self.given) + (not above), self.fusing)
-        for part in (self.given, self.draws, self.fusing, self.matrix, self.experts, self.conflict, self.lessons.wrong):
-            part.show_state()
-        if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
-            self._arrange()
 
     def _tell(self, section: str, words: str) -> None:
         self._corners[section] = words

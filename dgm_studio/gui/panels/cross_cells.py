@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetrics, QImage, QPainter, QPen, QPolygonF
 
+from dgm_studio.core.cards import Modality
 from dgm_studio.gui import icons, theme
 from dgm_studio.gui.panels.cross_state import likeliest, number_of, number_range
-from dgm_studio.gui.panels.cross_values import LINE, MOST_BARS, Cell, agreement, said_of, short
+from dgm_studio.gui.panels.cross_values import ICONS, LINE, MOST_BARS, Cell, agreement, said_of, short
 from dgm_studio.gui.widgets.curveaxis import number
 from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, plain_rounded
 
 LISTED = 4  # of more categories than that
+CHIP = 22
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -96,18 +98,28 @@ def paint_picture(
     target = fitted(image.size(), space, ratio, whole=scale >= 3)  # below, whole pixels would cost too much size
     draw_picture(painter, target, image, smooth=image.width() > 12)
     if erased is not None:
-        step = target.width() / erased.shape[1]
-        painter.save()
-        painter.setClipRect(target)
-        for row in range(erased.shape[0]):
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], erased[row].astype(np.int8), [0]])))
-            for left, right in zip(edges[::2], edges[1::2], strict=True):
-                y = target.top() + row * step
-                run = QRectF(target.left() + left * step, y, (right - left) * step, step + 0.5)
-                painter.fillRect(run, theme.current().colour("bg3"))
-                painter.fillRect(run, QBrush(theme.current().colour("text2", 0.8), Qt.BrushStyle.BDiagPattern))
-        painter.restore()
+        hatch_pixels(painter, target, erased)
     return target
+
+
+def hatch_pixels(painter: QPainter, target: QRectF, erased: np.ndarray[Any, Any]) -> None:
+    """Hatch the pixels [H, W] that are true of a picture drawn into `target`; in two calls, not one a pixel."""
+    step = target.width() / erased.shape[1]
+    padded = np.pad(erased.astype(np.int8), ((0, 0), (1, 1)))
+    rows, places = np.nonzero(np.diff(padded, axis=1))
+    lefts, rights = places[::2], places[1::2]  # a row's edges come in pairs
+    runs = [
+        QRectF(target.left() + left * step, target.top() + row * step, (right - left) * step, step + 0.5)
+        for row, left, right in zip(rows[::2].tolist(), lefts.tolist(), rights.tolist(), strict=True)
+    ]
+    look = theme.current()
+    painter.save()
+    painter.setClipRect(target)
+    painter.setPen(Qt.PenStyle.NoPen)
+    for brush in (QBrush(look.colour("bg3")), QBrush(look.colour("text2", 0.8), Qt.BrushStyle.BDiagPattern)):
+        painter.setBrush(brush)
+        painter.drawRects(runs)
+    painter.restore()
 
 
 def _paint_image(painter: QPainter, rect: QRectF, cell: Cell, ratio: float) -> None:
@@ -370,6 +382,36 @@ def _wrapped(painter: QPainter, box: QRectF, said: str, line: int) -> bool:
         shown = metrics.elidedText(words_of_line, Qt.TextElideMode.ElideRight, int(box.width()))
         painter.drawText(QRectF(box.left(), top + row * line, box.width(), line), int(_LEFT), shown)
     return bool(left)
+
+
+def paint_given(
+    painter: QPainter,
+    rect: QRectF,
+    columns: Sequence[Modality],
+    given: Sequence[str],
+    words: tuple[str, str],
+    ratio: float,
+) -> None:
+    """The head of a row: a chip for every modality, those that were given lit, and two lines of words."""
+    look = theme.current()
+    side, icon = look.px(CHIP), look.px(14)
+    step = min(side + 3, (rect.width() + 3) / len(columns))
+    for place, modality in enumerate(columns):
+        on = modality.name in given
+        chip = QRectF(rect.left() + place * step, rect.top(), min(side, step - 2), side)
+        painter.setPen(QPen(look.colour("accent" if on else "line"), 1))
+        painter.setBrush(look.colour("accentbg") if on else Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(chip.adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        square = QRectF(0, 0, icon, icon)
+        square.moveCenter(chip.center())
+        painter.setOpacity(1.0 if on else 0.45)
+        icon_at(painter, square, ICONS.get(modality.kind, "grid"), look.colour("accent" if on else "text2"), ratio)
+        painter.setOpacity(1.0)
+    text = QRectF(rect.left(), rect.top() + side + 3, rect.width(), look.px(15))
+    draw_text(painter, text, words[0], look.font("caption"), look.colour("text"))
+    if words[1]:
+        text.translate(0, look.px(15))
+        draw_text(painter, text, words[1], look.figures("caption"), look.colour("text2"))
 
 
 _icon = lru_cache(maxsize=128)(icons.pixmap)

@@ -5,26 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QBrush, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QPointF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import Modality
+from dgm_studio.core.packed import ERASED, pack
 from dgm_studio.gui import theme
 from dgm_studio.gui.form import QuietCombo
-from dgm_studio.gui.panels.cross_state import NUMBERS, as_rows, likeliest, number_of, number_range
+from dgm_studio.gui.panels.cross_cells import hatch_pixels
+from dgm_studio.gui.panels.cross_state import NUMBERS, likeliest, number_of, number_range
 from dgm_studio.gui.widgets.drawcanvas import DrawCanvas
+from dgm_studio.gui.widgets.drawing import main_colours
 from dgm_studio.gui.widgets.iconbutton import IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel, label
 from dgm_studio.gui.widgets.segmented import SegmentedControl
+from dgm_studio.gui.widgets.swatches import Swatches
 from dgm_studio.gui.widgets.valueslider import ValueSlider
 
-ERASED = -1
 CANVAS = 150
 SEGMENTS = 12  # categories that stand beside each other
 MOST_SLIDERS = 12  # numbers of a vector that have one each
 UNKNOWN = "unknown"
 INK, PAPER, UNSEEN = range(3)  # what the brush writes
+OFFERED = 5  # colours of the picture to draw with
 
 
 class ErasableCanvas(DrawCanvas):
@@ -36,15 +40,14 @@ class ErasableCanvas(DrawCanvas):
     def __init__(self, name: str, height: int, width: int, parent: QWidget, *, colour: bool) -> None:
         self._erased: np.ndarray[Any, np.dtype[np.bool_]] = np.zeros((height, width), bool)
         self._masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
-        self._hides = colour
+        self._hides = False
         self._hiding: bool | None = None
         super().__init__(name, height, width, parent, colour=colour)
-        self._colour_only = colour
         self.set_centring(False)  # what is erased must stay where it was erased
 
     def set_hiding(self, hides: bool) -> None:
-        """Whether the brush makes pixels unknown; strokes over a colour picture do nothing else."""
-        self._hides = hides or self._colour_only
+        """Whether the brush makes pixels unknown."""
+        self._hides = hides
 
     def hides(self) -> bool:
         """Whether the brush makes pixels unknown."""
@@ -60,9 +63,13 @@ class ErasableCanvas(DrawCanvas):
         found[self._erased] = ERASED
         return found
 
+    def drawing(self) -> bool:
+        """Whether a stroke is under way."""
+        return self._last is not None or self._hiding is not None
+
     def show_value(self, value: np.ndarray[Any, Any]) -> None:
         """Show a picture without a signal; -1 is unknown."""
-        if self._last is not None or self._hiding is not None:  # the hand knows better
+        if self.drawing():  # the hand knows better
             return
         gone = np.asarray((value < 0).any(-1) if value.ndim == 3 else value < 0, bool)
         shown = np.clip(value, 0, 255).astype(np.uint8)
@@ -129,13 +136,7 @@ class ErasableCanvas(DrawCanvas):
         super().paintEvent(event)
         if self._erased.any():
             painter = QPainter(self)
-            target = self._target()
-            step = target.width() / self._shape[1]
-            look = theme.current()
-            for row, column in zip(*np.nonzero(self._erased), strict=True):
-                pixel = QRectF(target.left() + column * step, target.top() + row * step, step, step)
-                painter.fillRect(pixel.adjusted(0, 0, 0.3, 0.3), look.colour("bg3"))
-                painter.fillRect(pixel, QBrush(look.colour("text2", 0.9), Qt.BrushStyle.BDiagPattern))
+            hatch_pixels(painter, self._target(), self._erased)
 
     def _hide_at(self, point: QPointF) -> None:
         target = self._target()
@@ -189,9 +190,8 @@ class ImageEditor(Editor):
         channels, height, width = modality.shape
         self.canvas = ErasableCanvas(f"Draw the {modality.name}", height, width, self, colour=channels == 3)
         self.canvas.set_brush(max(0.8, 1.6 * width / 28))
-        self.brush = SegmentedControl(
-            ["Ink", "Paper", "Unknown"], f"What the brush writes on the {modality.name}", self
-        )
+        words = ["Ink", "Paper" if channels == 1 else "Rub out", "Unknown"]
+        self.brush = SegmentedControl(words, f"What the brush writes on the {modality.name}", self)
         self.brush.setToolTip("Unknown takes pixels away from what is given; the right button brings them back")
         self.back = IconButton("undo", "Take the last stroke back", self)
         self.blank = IconButton("trash", "A blank sheet", self)
@@ -207,39 +207,61 @@ class ImageEditor(Editor):
         row.addLayout(tools)
         row.addStretch(1)
         self.column.addLayout(row)
-        if channels == 3:  # strokes of grey on a photograph mean nothing
-            self.brush.hide()
-            self.column.addWidget(label("The brush makes pixels unknown", "secondary", self))
+        self.swatches = Swatches(f"Ink for the {modality.name}", self)
+        self.swatches.setVisible(channels == 3)
+        self._palette_of: bytes = b""
+        if channels == 3:
+            self.brush.set_index(UNSEEN)
+            self.canvas.set_hiding(True)
         self.column.addWidget(self.brush)
+        self.column.addWidget(self.swatches)
         self.brush.chosen.connect(self._on_brush)
         self.back.clicked.connect(self.canvas.undo)
         self.blank.clicked.connect(self.canvas.clear)
         self.known.clicked.connect(self._on_known)
         self.canvas.changed.connect(self._on_changed)
         self.canvas.finished.connect(self.settled)
+        self.canvas.picked.connect(self.swatches.choose)
+        self.swatches.taken.connect(self._on_taken)
         theme.changed.connect(self._fit)
         self._fit()
 
     def show_value(self, value: Any) -> None:
         """Another picture."""
-        self.canvas.show_value(np.asarray(value))
+        shown = np.asarray(value)
+        self.canvas.show_value(shown)
+        if shown.ndim == 3 and not self.canvas.drawing():
+            self._offer(np.clip(shown, 0, 255).astype(np.uint8))
+
+    def _offer(self, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Ink in the colours of the picture, and black and white."""
+        if picture.tobytes() != self._palette_of:
+            self._palette_of = picture.tobytes()
+            common = [QColor(*rgb) for rgb in main_colours(picture, OFFERED)]
+            self.swatches.offer([QColor("black"), QColor("white"), *common])
 
     def _fit(self) -> None:
         side = theme.current().px(CANVAS)
         self.canvas.setFixedSize(side, side)
 
     def _on_changed(self) -> None:
-        self.edited.emit(as_rows(self.canvas.value()))
+        self.edited.emit(pack(self.canvas.value()))
 
     def _on_brush(self, place: int) -> None:
         self.canvas.set_erasing(place == PAPER)
         self.canvas.set_hiding(place == UNSEEN)
 
+    def _on_taken(self, colour: QColor) -> None:
+        """Whoever takes a colour wants to draw with it."""
+        self.canvas.set_ink(colour)
+        self.brush.set_index(INK)
+        self._on_brush(INK)
+
     def _on_known(self) -> None:
         value = self.canvas.value()
         value[self.canvas.erased()] = 0
         self.canvas.show_value(value)
-        self.settle(as_rows(value))
+        self.settle(pack(value))
 
 
 class LabelEditor(Editor):

@@ -39,9 +39,11 @@ class RuleChoice(SegmentedControl):
 
     def set_reasons(self, reasons: Mapping[str, str]) -> None:
         """By rule, why it means nothing here; "" where it does."""
-        self._reasons = tuple(str(reasons.get(rule, "")) for rule in RULES)
-        self._describe()
-        self.update()
+        told = tuple(str(reasons.get(rule, "")) for rule in RULES)
+        if told != self._reasons:
+            self._reasons = told
+            self._describe()
+            self.update()
 
     def told(self) -> str:
         """What cannot be chosen, and why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.stateframe import StateFrame
 
 TOPIC, PIN = "matrix", "pin "
+READABLE = 0.25  # s; a figure that changes faster cannot be read, and every change lays the head of the card out anew
 
 
 class Toggle(QPushButton):
@@ -63,6 +65,8 @@ class MatrixPage(QWidget):
         self.frame = StateFrame(self.table, self)
         self.frame.set_empty("The same datum under every conditioning.", "Show it", "grid")
         self._pinned: dict[tuple[Row, str], Cell] = {}
+        self._known: tuple[Any, ...] = ()
+        self._told_at = -READABLE
         self._asked: CrossDatum | None = None
         self._answered: CrossDatum | None = None
         self.chips = {m.name: Toggle(m.name, ICONS.get(m.kind, "grid"), self) for m in bench.modalities}
@@ -125,18 +129,27 @@ class MatrixPage(QWidget):
     def _show(self, data: Mapping[str, Any], asked: CrossDatum) -> None:
         bench = self.bench
         if (asked.given.index, asked.given.split) == (bench.state.index, bench.state.split):
-            for name, value in data["given"].items():
-                if name not in asked.given.values:
-                    bench.example[name] = value
-            self.example_known.emit()
+            self._learn(data["given"], asked)
         kl = data.get("kl")
         notes = ["" if kl is None else f"KL {float(v):.1f} nats" for v in (kl if kl is not None else data["rows"])]
         truth = {m.name: data["given"].get(m.name) for m in bench.modalities}
         lines = [Line(tuple(row), self._cells(data, f"{n}", truth), notes[n]) for n, row in enumerate(data["rows"])]
         self.table.set_lines(lines, asked.samples)
-        self.show_state()
-        self.told.emit(f"{float(data.get('milliseconds', 0.0)):.1f} ms")
+        if time.monotonic() - self._told_at > READABLE:
+            self._told_at = time.monotonic()
+            self.told.emit(f"{float(data.get('milliseconds', 0.0)):.1f} ms")
         self.table.set_hint(self.bench.judges_words())
+
+    def _learn(self, given: Mapping[str, Any], asked: CrossDatum) -> None:
+        """The example's own values, of which the parts are told once and not at every answer."""
+        example = self.bench.example
+        own = {name: value for name, value in given.items() if name not in asked.given.values}
+        known = (asked.given.split, asked.given.index, *sorted({*example, *own}))
+        example.update(own)
+        if known != self._known:
+            self._known = known
+            self.example_known.emit()
+            self.show_state()
 
     def _cells(self, data: Mapping[str, Any], row: str, truth: Mapping[str, Any]) -> tuple[Cell, ...]:
         judged = data.get("judged") or {}

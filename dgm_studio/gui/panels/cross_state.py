@@ -11,6 +11,7 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from dgm_studio.core.cards import Modality, ModelCard, as_json
+from dgm_studio.core.packed import drawn, pack
 from dgm_studio.core.requests import CrossDatum, Fusing, Given
 from dgm_studio.gui.panels.spec import Ask
 
@@ -83,6 +84,7 @@ class CrossState:
     def taking(self, data: Mapping[str, Any], modalities: Sequence[Modality]) -> CrossState:
         """This state with the entries of a stored one; entries that mean nothing here keep their value."""
         known = {f.name for f in fields(self)}
+        data = {**data, "values": readable(data["values"], modalities)} if "values" in data else data
         found = {name: _revived(name, value, modalities) for name, value in data.items() if name in known}
         return replace(self, **{name: value for name, value in found.items() if value is not None})
 
@@ -184,7 +186,7 @@ class Bench(QObject):
 def in_frame(modality: Modality, value: Any) -> Any:
     """A value of a request in the form in which Frames carry it; erased pixels stay -1 (int16)."""
     if modality.kind == "image":
-        return np.asarray(value, np.int16)
+        return drawn(value)
     if modality.kind in ("label", "categorical"):
         return one_hot(int(value), len(modality.categories))
     if modality.kind == "attributes":
@@ -200,7 +202,7 @@ def in_frame(modality: Modality, value: Any) -> Any:
 def in_request(modality: Modality, value: Any) -> Any:
     """The inverse of `in_frame`: plain data, the likeliest category, the mean of a number."""
     if modality.kind == "image":
-        return as_rows(np.asarray(value))
+        return pack(np.asarray(value))
     if modality.kind in ("label", "categorical"):
         return likeliest(value)
     if modality.kind == "attributes":
@@ -210,15 +212,6 @@ def in_request(modality: Modality, value: Any) -> Any:
     if modality.kind == "vector":
         return tuple(float(v) for v in np.ravel(number_of(value)[0]))
     return str(value)
-
-
-def as_rows(picture: np.ndarray[Any, Any]) -> Any:
-    """An array as tuples of plain numbers, so that two equal pictures make equal requests."""
-    return _tuples(picture.tolist())
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def one_hot(index: int, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -287,6 +280,30 @@ def _names(value: Any, known: Sequence[str]) -> tuple[str, ...]:
 def _rows(value: Any, known: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     rows = [_names(row, known) for row in value]
     return tuple(dict.fromkeys(row for row in rows if row))
+
+
+def as_rows(picture: np.ndarray[Any, Any]) -> Any:
+    """An array as tuples of plain numbers, so that two equal pictures make equal requests."""
+    return _tuples(picture.tolist())
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def readable(values: Any, modalities: Sequence[Modality]) -> Any:
+    """Stored values without pictures that cannot be read, or are of another size."""
+    if not isinstance(values, Mapping):
+        return values
+    sizes = {m.name: (*m.shape[1:], *(m.shape[:1] if m.shape[0] > 1 else ())) for m in modalities if m.kind == "image"}
+    return {name: own for name, own in values.items() if name not in sizes or _is_picture(own, sizes[name])}
+
+
+def _is_picture(value: Any, size: tuple[int, ...]) -> bool:
+    try:
+        return drawn(value).shape == size
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def _values(value: Any, known: Sequence[str]) -> dict[str, Any]:

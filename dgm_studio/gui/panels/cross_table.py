@@ -15,19 +15,19 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QRegion,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QMenu, QSizePolicy, QToolTip, QWidget
 
 from dgm_studio.core.cards import Modality
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross_cells import icon_at, paint
+from dgm_studio.gui.panels.cross_cells import CHIP, icon_at, paint, paint_given
 from dgm_studio.gui.panels.cross_state import subset_words
 from dgm_studio.gui.panels.cross_values import ICONS, Cell, wanted_height, wanted_width, words
 from dgm_studio.gui.widgets.painting import draw_text, focus_ring, follow_theme, plain_rounded
 
 HEAD, GAP = 26, 6
-CHIP = 22
 TALLEST = 168
 Row = tuple[str, ...]
 Place = tuple[int, int]  # row (-1 is the datum) and column
@@ -75,7 +75,7 @@ class CrossTable(QAbstractScrollArea):
         self._pins: dict[tuple[Row, str], Cell] = {}
         self._own: frozenset[str] = frozenset()
         self._example, self._hint, self._samples = "", "", 1
-        self._first, self._widths = 0.0, list[float]()  # worked out once for each size
+        self._first, self._high, self._widths = 0.0, 0.0, list[float]()  # worked out once for each size
         self._ring: Place | None = None
         self._hover: Place | None = None
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -83,6 +83,7 @@ class CrossTable(QAbstractScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.viewport().setMouseTracking(True)
         self.viewport().setAutoFillBackground(False)
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)  # else all cards under it are painted too
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         follow_theme(self)
         theme.changed.connect(self._fit)
@@ -95,17 +96,32 @@ class CrossTable(QAbstractScrollArea):
 
     def set_datum(self, cells: Sequence[Cell], example: str, own: Sequence[str] = ()) -> None:
         """The datum itself; `own` are the modalities with a value of the user's."""
+        before = self._datum, self._example, self._own
         self._datum, self._example, self._own = tuple(cells), example, frozenset(own)
-        self.viewport().update(QRectF(0, 0, self.viewport().width(), self._fixed()).toAlignedRect())
+        if before[1:] != (self._example, self._own) or len(before[0]) != len(self._datum):
+            self.viewport().update(QRectF(0, 0, self.viewport().width(), self._fixed()).toAlignedRect())
+        else:
+            self._repaint_changed(-1, before[0], self._datum)
 
     def set_lines(self, lines: Sequence[Line], samples: int = 1) -> None:
         """What follows from every part of it."""
-        resized = [line.given for line in lines] != [line.given for line in self._lines] or samples != self._samples
+        before = self._lines
+        resized = [line.given for line in lines] != [line.given for line in before] or samples != self._samples
         self._lines, self._samples = tuple(lines), samples
         if resized:
             self._fit()
+        else:
+            for row, (old, new) in enumerate(zip(before, self._lines, strict=True)):
+                self._repaint_changed(row, old.cells, new.cells)
+                if old.note != new.note:
+                    self.viewport().update(self._given_rect(row).toAlignedRect())
         self._describe()
-        self.viewport().update()
+
+    def _repaint_changed(self, row: int, old: Sequence[Cell], new: Sequence[Cell]) -> None:
+        """Only cells that look otherwise than they are painted: a hand that moves changes few of them."""
+        for column, (before, now) in enumerate(zip(old, new, strict=True)):
+            if before.look() != now.look():
+                self.viewport().update(self.cell_rect((row, column)).toAlignedRect())
 
     def set_pins(self, pins: Mapping[tuple[Row, str], Cell]) -> None:
         """The frozen cells."""
@@ -135,6 +151,11 @@ class CrossTable(QAbstractScrollArea):
         fixed = self._fixed()
         top = theme.current().px(HEAD) if row < 0 else fixed + row * height - self.verticalScrollBar().value()
         return QRectF(lefts[column], top, widths[column], height)
+
+    def _given_rect(self, row: int) -> QRectF:
+        """Where a row says what was given."""
+        first = self.cell_rect((row, 0))
+        return QRectF(0, first.top(), first.left(), first.height())
 
     def sizeHint(self) -> QSize:
         """A large canvas."""
@@ -233,24 +254,27 @@ class CrossTable(QAbstractScrollArea):
         if not self._columns:
             return
         fixed = self._fixed()
+        dirty = event.region()
+        painter.fillRect(event.rect(), theme.current().colour("bg1"))
         painter.save()
         painter.setClipRect(QRectF(0, fixed, self.viewport().width(), self.viewport().height()))
         height, scrolled = self._row_height(), self.verticalScrollBar().value()
         first = max(0, int(scrolled // height))
         last = min(len(self._lines), int((scrolled + self.viewport().height()) // height) + 1)
-        dirty = QRectF(event.rect())
         for row in range(first, last):
-            rect = self.cell_rect((row, 0))
-            if rect.top() <= dirty.bottom() and rect.bottom() >= dirty.top():
-                self._paint_line(painter, row)
+            band = QRectF(0, self.cell_rect((row, 0)).top(), self.viewport().width(), height)
+            if dirty.intersects(band.toAlignedRect()):
+                self._paint_line(painter, row, dirty)
         painter.restore()
-        if dirty.top() < fixed:
-            self._paint_head(painter)
-            self._paint_datum(painter)
+        if dirty.boundingRect().top() < fixed:
+            self._paint_head(painter, dirty)
+            self._paint_datum(painter, dirty)
         if self.hasFocus() and self._ring is None:
             focus_ring(painter, QRectF(self.viewport().rect()))
 
-    def _paint_head(self, painter: QPainter) -> None:
+    def _paint_head(self, painter: QPainter, dirty: QRegion) -> None:
+        if dirty.boundingRect().top() >= theme.current().px(HEAD):
+            return
         look, ratio = theme.current(), self.devicePixelRatioF()
         lefts, widths = self._across()
         high = look.px(HEAD)
@@ -266,11 +290,15 @@ class CrossTable(QAbstractScrollArea):
             key = QRectF(left + width - 22, 0, 16, high)
             draw_text(painter, key, str(number), look.figures("caption"), look.colour("text2", 0.6), _CENTRE)
 
-    def _paint_datum(self, painter: QPainter) -> None:
+    def _paint_datum(self, painter: QPainter, dirty: QRegion) -> None:
         look = theme.current()
         height = self._row_height()
         band = QRectF(0, look.px(HEAD), self.viewport().width(), height)
         plain_rounded(painter, band.adjusted(0, 0, 0, -3), look.colour("bg2"), theme.RADIUS_CONTROL)
+        for column, cell in enumerate(self._datum):
+            self._paint_cell(painter, (-1, column), cell, dirty)
+        if not dirty.intersects(self._given_rect(-1).toAlignedRect()):
+            return
         shift = self.horizontalScrollBar().value()
         head = QRectF(GAP + 2 - shift, band.top() + GAP, self._left() - 2 * GAP, look.px(18))
         draw_text(painter, head, "The datum", look.font("body", strong=True), look.colour("text"))
@@ -279,46 +307,27 @@ class CrossTable(QAbstractScrollArea):
         if self._own:
             head.translate(0, look.px(16))
             draw_text(painter, head, "with own input", look.font("caption"), look.colour("live"))
-        for column, cell in enumerate(self._datum):
-            self._paint_cell(painter, (-1, column), cell)
 
-    def _paint_line(self, painter: QPainter, row: int) -> None:
+    def _paint_line(self, painter: QPainter, row: int, dirty: QRegion) -> None:
         look = theme.current()
         line = self._lines[row]
         first = self.cell_rect((row, 0))
         shift = self.horizontalScrollBar().value()
         painter.setPen(QPen(look.colour("line"), 1))
         painter.drawLine(QPointF(0, first.bottom() - 0.5), QPointF(self.viewport().width(), first.bottom() - 0.5))
-        self._paint_given(painter, QRectF(GAP - shift, first.top() + GAP, self._left() - 2 * GAP, first.height()), line)
+        if dirty.intersects(self._given_rect(row).toAlignedRect()):
+            box = QRectF(GAP - shift, first.top() + GAP, self._left() - 2 * GAP, first.height())
+            words = self._named(line.given), line.note
+            paint_given(painter, box, self._columns, line.given, words, self.devicePixelRatioF())
         for column, cell in enumerate(line.cells):
-            self._paint_cell(painter, (row, column), cell)
+            self._paint_cell(painter, (row, column), cell, dirty)
 
-    def _paint_given(self, painter: QPainter, rect: QRectF, line: Line) -> None:
-        look, ratio = theme.current(), self.devicePixelRatioF()
-        side, icon = look.px(CHIP), look.px(14)
-        step = min(side + 3, (rect.width() + 3) / len(self._columns))
-        for place, modality in enumerate(self._columns):
-            on = modality.name in line.given
-            chip = QRectF(rect.left() + place * step, rect.top(), min(side, step - 2), side)
-            painter.setPen(QPen(look.colour("accent" if on else "line"), 1))
-            painter.setBrush(look.colour("accentbg") if on else Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(chip.adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
-            square = QRectF(0, 0, icon, icon)
-            square.moveCenter(chip.center())
-            ink = look.colour("accent") if on else look.colour("text2", 1.0)
-            painter.setOpacity(1.0 if on else 0.45)
-            icon_at(painter, square, ICONS.get(modality.kind, "grid"), ink, ratio)
-            painter.setOpacity(1.0)
-        text = QRectF(rect.left(), rect.top() + side + 3, rect.width(), look.px(15))
-        draw_text(painter, text, self._named(line.given), look.font("caption"), look.colour("text"))
-        if line.note:
-            text.translate(0, look.px(15))
-            draw_text(painter, text, line.note, look.figures("caption"), look.colour("text2"))
-
-    def _paint_cell(self, painter: QPainter, place: Place, cell: Cell) -> None:
+    def _paint_cell(self, painter: QPainter, place: Place, cell: Cell, dirty: QRegion) -> None:
         look, ratio = theme.current(), self.devicePixelRatioF()
         row, column = place
         rect = self.cell_rect(place)
+        if not dirty.intersects(rect.toAlignedRect()):
+            return
         inner = rect.adjusted(GAP, GAP - 1, -GAP, -GAP)
         given = row >= 0 and self._columns[column].name in self._lines[row].given
         if given:
@@ -377,11 +386,14 @@ class CrossTable(QAbstractScrollArea):
         return subset_words(given)
 
     def _row_height(self) -> float:
+        if self._high:
+            return self._high
         look = theme.current()
         least = max((look.px(wanted_height(m)) for m in self._columns), default=look.px(60)) + 2 * GAP
         chips = look.px(CHIP + 34) + 2 * GAP
         room = (self.viewport().height() - look.px(HEAD)) / (len(self._lines) + 1)
-        return float(int(min(max(least, chips, room), max(least, look.px(TALLEST)))))
+        self._high = float(int(min(max(least, chips, room), max(least, look.px(TALLEST)))))
+        return self._high
 
     def _fixed(self) -> float:
         """Height of what does not scroll."""
@@ -416,7 +428,7 @@ class CrossTable(QAbstractScrollArea):
         return widths
 
     def _fit(self) -> None:
-        self._first, self._widths = 0.0, []
+        self._first, self._high, self._widths = 0.0, 0.0, []
         high, wide = self.viewport().height(), self.viewport().width()
         rows = self._row_height() * len(self._lines)
         bar = self.verticalScrollBar()
@@ -446,11 +458,13 @@ class CrossTable(QAbstractScrollArea):
 
     def _set_hover(self, place: Place | None) -> None:
         if place != self._hover:
+            for left in (self._hover, place):
+                if left is not None:
+                    self.viewport().update(self.cell_rect(left).toAlignedRect())
             self._hover = place
             self.viewport().setCursor(
                 Qt.CursorShape.PointingHandCursor if place and place[0] >= 0 else Qt.CursorShape.ArrowCursor
             )
-            self.viewport().update()
 
     def _press(self, place: Place) -> None:
         row, column = place

@@ -27,6 +27,7 @@ ICONS = {
 }
 MOST_BARS = 16  # categories that stand beside each other
 LINE = 16
+STEPS = 1000  # in which a share of 1 is seen: its figure is a whole number of hundredths
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Cell:
     truth: Any = None
     judged: Mapping[str, Any] = field(default_factory=dict)
     _images: list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]] = field(default_factory=list)
+    _look: tuple[Any, ...] = ()
 
     def images(self) -> list[tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]]:
         """The samples of an image, printed in the theme's ink, with what is erased of them."""
@@ -53,6 +55,28 @@ class Cell:
         for image, _ in self._images:
             print_in_theme(image)
         return self._images
+
+    def look(self) -> tuple[Any, ...]:
+        """What can be seen of the cell: two that are equal are painted alike, so one can stay for the other."""
+        if not self._look:
+            seen = tuple(_look(self.modality, value) for value in self.values)
+            truth = () if self.truth is None or self.modality.kind == "image" else _look(self.modality, self.truth)
+            self._look = (self.modality.name, seen, truth, *(self.judged.get(k) for k in ("word", "agrees", "right")))
+        return self._look
+
+
+def _look(modality: Modality, value: Any) -> Any:
+    """What is seen of a value, as bytes, numbers or words; shares of 1 in steps that no eye can tell apart."""
+    if modality.kind == "attributes":
+        return np.rint(np.concatenate([np.ravel(v) for v in value]) * STEPS).astype(np.int16).tobytes()
+    if modality.kind in ("label", "categorical"):
+        return np.rint(np.asarray(value) * STEPS).astype(np.int16).tobytes()
+    if modality.kind == "image":
+        picture = np.asarray(value)
+        return picture.shape, picture.tobytes()
+    if modality.kind in (*NUMBERS, "vector"):
+        return tuple(np.asarray(v, float).tobytes() for v in number_of(value))
+    return str(value)
 
 
 def _image(value: np.ndarray[Any, Any]) -> tuple[QImage, np.ndarray[Any, np.dtype[np.bool_]] | None]:

@@ -1,4 +1,4 @@
-"""Paper to draw a digit on, or to drop a picture on."""
+"""Paper to draw a digit on, or to drop a picture on; on a colour picture ink lies in a layer of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
-from dgm_studio.gui.widgets.drawing import centred, colour_array, grey_array, resample, to_bytes
+from dgm_studio.gui.widgets.drawing import (
+    centred,
+    colour_array,
+    grey_array,
+    laid_over,
+    layer,
+    resample,
+    shrunk,
+    to_bytes,
+)
 from dgm_studio.gui.widgets.painting import (
     Picture,
     between,
@@ -34,6 +43,8 @@ from dgm_studio.gui.widgets.painting import (
 )
 
 _FINE = 10
+_NO_PAPER = QColor("black")  # what a colour picture is where nothing is
+_HINT = QColor("#A3ABB8")  # read on black in both themes
 _UNDO = 50
 _LARGEST_FILE_SIDE = 20_000
 _LARGEST_READ_SIDE = 1024
@@ -46,17 +57,20 @@ class DrawCanvas(QWidget):
         name: What is drawn ("A digit of your own").
         height: Of the result in pixels.
         width: Of the result in pixels.
-        colour: The model wants colour: dropped files keep theirs, strokes are grey.
+        colour: The model wants colour: files keep theirs and strokes lie over them, in the colour of `set_ink`; rubbing
+            out takes strokes away and leaves the file. Alt and a click take up the colour under the mouse.
 
     Signals:
         changed(): The drawing is another one (after every stroke segment).
         finished(): A stroke, a drop, an undo or a clear is over: a good time to encode.
         refused(str): A dropped file cannot be used, and why.
+        picked(object): A colour was taken up from the picture, a QColor.
     """
 
     changed = Signal()
     finished = Signal()
     refused = Signal(str)
+    picked = Signal(object)
 
     def __init__(
         self, name: str, height: int = 28, width: int = 28, parent: QWidget | None = None, *, colour: bool = False
@@ -65,8 +79,11 @@ class DrawCanvas(QWidget):
         self._shape = (height, width)
         self._colour = colour
         self._brush, self._erasing, self._centre = 1.6, False, not colour
-        self._sheet = QImage(width * _FINE, height * _FINE, QImage.Format.Format_Grayscale8)
+        kind = QImage.Format.Format_ARGB32_Premultiplied if colour else QImage.Format.Format_Grayscale8
+        self._sheet = QImage(width * _FINE, height * _FINE, kind)
         self._sheet.fill(0)
+        self._ink_colour = QColor("white")
+        self._small: Picture | None = None  # the result, until something is drawn
         self._file: Picture | None = None
         self._past: list[tuple[QImage, Picture | None]] = []
         self._last: QPointF | None = None
@@ -82,17 +99,21 @@ class DrawCanvas(QWidget):
 
     def picture(self) -> Picture:
         """The drawing at the model's size: uint8 [H, W] (ink 255), or [H, W, 3] where the model wants colour."""
-        height, width = self._shape
-        if self._file is not None and self._file.ndim == 3:
-            return to_bytes(resample(self._file, height, width))
-        ink = self._ink()
-        small = centred(ink, height, width) if self._centre else resample(ink, height, width)
-        grey = to_bytes(small)
-        return np.repeat(grey[:, :, None], 3, axis=2) if self._colour else grey
+        if self._small is None:
+            self._small = self._in_colour() if self._colour else self._in_grey()
+        return self._small.copy()
 
     def empty(self) -> bool:
         """Whether nothing has been drawn or dropped."""
-        return self._file is None and not self._ink().any()
+        return self._file is None and not layer(self._sheet).any()
+
+    def ink(self) -> QColor:
+        """The colour of strokes on a colour picture."""
+        return QColor(self._ink_colour)
+
+    def set_ink(self, colour: QColor) -> None:
+        """What strokes on a colour picture are drawn with."""
+        self._ink_colour = QColor(colour)
 
     def set_brush(self, size: float) -> None:
         """Radius of the brush in pixels of the result."""
@@ -105,7 +126,7 @@ class DrawCanvas(QWidget):
 
     def set_centring(self, centre: bool) -> None:
         """Whether the ink is scaled and centred as MNIST's digits are."""
-        self._centre = centre
+        self._centre, self._small = centre, None
         self.finished.emit()
 
     def clear(self) -> None:
@@ -142,8 +163,10 @@ class DrawCanvas(QWidget):
     def set_picture(self, picture: Picture) -> None:
         """Put a picture on the sheet: uint8 [H, W] (ink 255) or [H, W, 3], of any size."""
         self._remember()
-        self._file = picture if picture.ndim == 3 else None
-        if picture.ndim == 2:
+        if self._colour:
+            self._sheet.fill(0)
+            self._file = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+        else:
             fine = to_bytes(resample(picture, self._sheet.height(), self._sheet.width()))
             grey = QImage(fine.data, fine.shape[1], fine.shape[0], fine.shape[1], QImage.Format.Format_Grayscale8)
             self._sheet = grey.copy()
@@ -161,8 +184,10 @@ class DrawCanvas(QWidget):
         """Begin a stroke."""
         if event.button() not in (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton):
             return
+        if self._colour and event.modifiers() & Qt.KeyboardModifier.AltModifier:
+            self._pick(event.position())
+            return
         self._remember()
-        self._file = None
         self._rubbing = self._erasing or event.button() == Qt.MouseButton.RightButton
         self._last = self._to_sheet(event.position())
         self._stroke(self._last, self._last)
@@ -214,17 +239,18 @@ class DrawCanvas(QWidget):
         look = theme.current()
         painter = QPainter(self)
         target = self._target()
-        image = to_image(self._file) if self._file is not None else self._printed()
-        draw_picture(painter, target, image, smooth=True)
+        if self._colour:
+            self._paint_colours(painter, target)
+        else:
+            draw_picture(painter, target, self._printed(), smooth=True)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(look.colour("line"), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(target.adjusted(-0.5, -0.5, 0.5, 0.5), 4, 4)
         if self.empty() and self._last is None:
             centre = Qt.AlignmentFlag.AlignCenter
-            draw_text(
-                painter, target, "Draw here, or drop a picture", look.font("secondary"), look.colour("text2"), centre
-            )
+            hint = _HINT if self._colour else look.colour("text2")
+            draw_text(painter, target, "Draw here, or drop a picture", look.font("secondary"), hint, centre)
         if self._hover is not None and self.underMouse():
             radius = self._brush * target.width() / self._shape[1]
             painter.setPen(QPen(look.colour("accent"), 1))
@@ -237,26 +263,52 @@ class DrawCanvas(QWidget):
         painter = QPainter(self._sheet)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         radius = self._brush * _FINE
-        tone = 0 if self._rubbing else 255
+        tone = QColor(self._ink_colour) if self._colour else QColor(*(3 * [0 if self._rubbing else 255]))
+        if self._colour and self._rubbing:
+            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationOut)
+        shades = []
+        for alpha in (255, 235, 0):
+            tone.setAlpha(alpha)
+            shades.append(QColor(tone))
         painter.setPen(Qt.PenStyle.NoPen)
         stamps = max(1, round(between(start, end) / (radius * 0.25)))
         for i in range(stamps + 1):
             place = start + (end - start) * (i / stamps)
             soft = QRadialGradient(place, radius)
-            soft.setColorAt(0.0, QColor(tone, tone, tone, 255))
-            soft.setColorAt(0.6, QColor(tone, tone, tone, 235))
-            soft.setColorAt(1.0, QColor(tone, tone, tone, 0))
+            for share, shade in zip((0.0, 0.6, 1.0), shades, strict=True):
+                soft.setColorAt(share, shade)
             painter.setBrush(soft)
             painter.drawEllipse(place, radius, radius)
         painter.end()
+        self._small = None
         self.update()
         self.changed.emit()
 
-    def _ink(self) -> np.ndarray:
-        rows = np.frombuffer(self._sheet.constBits(), dtype=np.uint8)
-        return rows.reshape(self._sheet.height(), self._sheet.bytesPerLine())[:, : self._sheet.width()].astype(
-            np.float64
-        )
+    def _in_grey(self) -> Picture:
+        """The strokes at the model's size, [H, W]."""
+        height, width = self._shape
+        sheet = layer(self._sheet)
+        return to_bytes(centred(sheet.astype(np.float64), height, width) if self._centre else shrunk(sheet, _FINE))
+
+    def _in_colour(self) -> Picture:
+        """The file at the model's size with the strokes over it, [H, W, 3]."""
+        height, width = self._shape
+        under = np.zeros((height, width, 3)) if self._file is None else resample(self._file, height, width)
+        return to_bytes(laid_over(under, shrunk(layer(self._sheet), _FINE)))
+
+    def _paint_colours(self, painter: QPainter, target: QRectF) -> None:
+        painter.fillRect(target, _NO_PAPER)
+        if self._file is not None:
+            draw_picture(painter, target, to_image(self._file), smooth=True)
+        draw_picture(painter, target, self._sheet, smooth=True)
+
+    def _pick(self, point: QPointF) -> None:
+        """Take up the colour under the mouse."""
+        place = self._to_sheet(point) / _FINE
+        height, width = self._shape
+        row, column = (min(max(int(v), 0), most - 1) for v, most in ((place.y(), height), (place.x(), width)))
+        self.set_ink(QColor(*self.picture()[row, column].tolist()))
+        self.picked.emit(self.ink())
 
     def _printed(self) -> QImage:
         image = QImage(
@@ -280,6 +332,7 @@ class DrawCanvas(QWidget):
         self._past = [*self._past[-_UNDO + 1 :], (self._sheet.copy(), self._file)]
 
     def _tell(self) -> None:
+        self._small = None
         self.update()
         self.changed.emit()
         self.finished.emit()

@@ -63,6 +63,36 @@ def centred(ink: Plane, height: int, width: int) -> Plane:
     return page
 
 
+def layer(sheet: QImage) -> Picture:
+    """The bytes of a sheet without a copy: [H, W] of Grayscale8, [H, W, 4] (red, green, blue, opacity) of ARGB32."""
+    rows = np.frombuffer(sheet.constBits(), dtype=np.uint8).reshape(sheet.height(), sheet.bytesPerLine())
+    if sheet.format() == QImage.Format.Format_Grayscale8:
+        return rows[:, : sheet.width()]
+    words = rows[:, : 4 * sheet.width()].view(np.uint32).reshape(sheet.height(), sheet.width())
+    return np.stack([(words >> shift & 255).astype(np.uint8) for shift in (16, 8, 0, 24)], axis=-1)
+
+
+def shrunk(sheet: Picture, times: int) -> Plane:
+    """The mean of every square of times x times pixels: [H, W] of [H times, W times], or the same of [..., C]."""
+    starts = (np.arange(0, sheet.shape[0], times), np.arange(0, sheet.shape[1], times))
+    sums = np.add.reduceat(np.add.reduceat(sheet, starts[0], axis=0, dtype=np.int64), starts[1], axis=1)
+    return np.asarray(sums / (times * times), np.float64)
+
+
+def laid_over(under: Plane, over: Plane) -> Plane:
+    """Premultiplied colours over a picture (Porter and Duff 1984): [H, W, 4] over [H, W, 3], all from 0 to 255."""
+    return over[..., :3] + under * (1.0 - over[..., 3:] / 255.0)
+
+
+def main_colours(picture: Picture, count: int) -> list[tuple[int, int, int]]:
+    """The colours that most of a picture [H, W, 3] has, the commonest first: means of cells of 32 levels a side."""
+    flat = picture.reshape(-1, 3)
+    cells = (flat.astype(np.int64) >> 5) @ np.array([64, 8, 1])
+    sizes = np.bincount(cells, minlength=512)
+    found = [flat[cells == cell].mean(0) for cell in np.argsort(-sizes)[:count] if sizes[cell]]
+    return [(round(float(r)), round(float(g)), round(float(b))) for r, g, b in found]
+
+
 def to_bytes(picture: Plane) -> Picture:
     """Rounded and clipped to uint8."""
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -49,9 +49,10 @@ class SegmentedControl(QWidget):
         """
         if not 0 <= index < len(self._words):
             raise IndexError(f"segment {index} of {len(self._words)}")
-        self._index = index
-        self._describe()
-        self.update()
+        if index != self._index:
+            self._index = index
+            self._describe()
+            self.update()
 
     def set_words(self, words: Sequence[str]) -> None:
         """Offer other segments; the first is chosen when the old index is gone."""

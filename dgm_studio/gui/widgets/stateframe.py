@@ -105,8 +105,9 @@ class StateFrame(QWidget):
 
     def set_stale(self, stale: bool) -> None:
         """Mark the picture as belonging to older settings, or take the mark away."""
-        self._stale.setVisible(stale)
-        self._place()
+        if stale != self.stale():
+            self._stale.setVisible(stale)
+            self._place()
 
     def stale(self) -> bool:
         """Whether the mark is there."""
