@@ -145,6 +145,7 @@ class DenoisingPanel(Panel):
                 self._column.addWidget(card)
         for common in self._common.values():
             self._column.addWidget(cast(QWidget, common))
+        self._column.addWidget(self.film.compared)
         self._column.addStretch(1)
         self._rail_area = bare_scroll(self._rail, self._content, "Settings of the trajectories")
         self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -188,6 +189,7 @@ class DenoisingPanel(Panel):
         self.stage.changed.connect(self._on_changed)
         self.stage.committed.connect(self.committed)
         self.sections.chosen.connect(self._on_section)
+        self.beginning.sampled.connect(self._on_sampled)
         for name, page in self._pages.items():
             if hasattr(page, "told"):
                 page.told.connect(lambda words, name=name: self._tell(name, words))
@@ -306,7 +308,16 @@ class DenoisingPanel(Panel):
                 self.ready()
 
     def _on_changed(self, names: str) -> None:
-        self._show_state()
+        if names == "step":  # sixty times a second
+            self.film.show_frame()
+        else:
+            self._show_state()
+
+    def _on_sampled(self) -> None:
+        """The enlarged sample becomes the picture that the next film begins with."""
+        picture = self.film.result()
+        if picture is not None:
+            self.beginning.take_picture(picture)
 
     def _on_section(self, place: int) -> None:
         name = self._names[place]
@@ -322,6 +333,7 @@ class DenoisingPanel(Panel):
             for card in self.page(name).cards:
                 card.setVisible(name == section)
         wanted = self.page(section).common
+        self.film.compared.setVisible(section == "film")
         for name, common in self._common.items():
             common.show_state()
             cast(QWidget, common).setVisible(name in wanted and common.useful())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -27,11 +28,17 @@ MOST_GUIDANCE = 10.0
 NAME = 72
 SUITED = "What suits the sampler"
 VARIANCES = {"model": "As the model", "small": "Small", "large": "Large", "learnt": "Learnt"}
+FREE = "Free"
 NO_LEVELS = "There are no levels of your own yet: draw them in the schedule's section."
 
 
 class Choice(QWidget):
     """A named list of which some entries may be refused, with the reason in their tooltip.
+
+    Args:
+        name: Before the list, and for screen readers.
+        words: What there is, by key.
+        named: Whether the name is shown.
 
     Signals:
         chosen(str): The hand chose this key.
@@ -39,7 +46,7 @@ class Choice(QWidget):
 
     chosen = Signal(str)
 
-    def __init__(self, name: str, words: Mapping[str, str], parent: QWidget) -> None:
+    def __init__(self, name: str, words: Mapping[str, str], parent: QWidget, *, named: bool = True) -> None:
         super().__init__(parent)
         self._keys = list(words)
         self.list = QuietCombo(self)
@@ -47,6 +54,7 @@ class Choice(QWidget):
         self.list.addItems(list(words.values()))
         self.list.setMinimumWidth(40)
         self._name = ElidedLabel(name, "secondary", self)
+        self._name.setVisible(named)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.SPACE[1])
@@ -64,6 +72,15 @@ class Choice(QWidget):
         """Choose without a signal; a key that is unknown changes nothing."""
         if key in self._keys:
             self.list.setCurrentIndex(self._keys.index(key))
+
+    def set_words(self, words: Mapping[str, str]) -> None:
+        """Offer other entries; the first is chosen where the old one is gone."""
+        if list(words.items()) != [(key, self.list.itemText(n)) for n, key in enumerate(self._keys)]:
+            before = self.key()
+            self._keys = list(words)
+            self.list.clear()
+            self.list.addItems(list(words.values()))
+            self.set_key(before)
 
     def set_refusals(self, why: Mapping[str, str]) -> None:
         """Disable entries and say why; "" is allowed."""
@@ -263,7 +280,7 @@ def in_bytes(size: float) -> str:
 
 
 class GivenPart(QWidget):
-    """One thing the model can be given: a switch, and its editor.
+    """One thing the model can be given, or nothing of it: a label has a first segment for that, attributes are unknown.
 
     Signals:
         edited(str, object): A value, on every move; None for nothing.
@@ -276,48 +293,36 @@ class GivenPart(QWidget):
     def __init__(self, modality: Modality, parent: QWidget) -> None:
         super().__init__(parent)
         self.modality = modality
-        self.editor = editor_of(modality, self)
-        self.free = Button("Free", self)
-        self.free.setCheckable(True)
-        self.free.setAccessibleName(f"{modality.name} is free")
-        self.free.setToolTip(f"Give no {modality.name}")
-        head = QHBoxLayout()
-        head.addWidget(ElidedLabel(modality.name, "secondary", self), 1)
-        head.addWidget(self.free)
+        self._listed = modality.kind in ("label", "categorical")
+        offered = replace(modality, categories=(FREE, *modality.categories)) if self._listed else modality
+        self.editor = editor_of(offered, self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[0])
-        column.addLayout(head)
+        column.addWidget(ElidedLabel(modality.name, "secondary", self))
         column.addWidget(self.editor)
         self.editor.edited.connect(self._on_edited)
         self.editor.settled.connect(self._on_settled)
-        self.free.clicked.connect(self._on_free)
 
     def show_value(self, value: Any) -> None:
         """Show what is given, None for nothing."""
-        self.free.setChecked(value is None)
-        self.editor.show_given(value) if hasattr(self.editor, "show_given") else None
-        if value is not None:
-            self.editor.show_value(in_frame(self.modality, value))
+        modality = self.editor.modality
+        if self._listed:
+            self.editor.show_value(in_frame(modality, 0 if value is None else int(value) + 1))
+        elif modality.kind == "attributes":
+            self.editor.show_value(in_frame(modality, value or (-1,) * len(modality.columns)))
+        else:
+            self.editor.show_value(value or "")
 
     def _on_edited(self, value: Any) -> None:
-        self.edited.emit(self.modality.name, value)
+        if self._listed:
+            value = None if value == 0 else value - 1
+        elif self.modality.kind == "attributes" and all(v < 0 for v in value):
+            value = None
+        self.edited.emit(self.modality.name, value or None if isinstance(value, str) else value)
 
     def _on_settled(self) -> None:
         self.settled.emit(self.modality.name)
-
-    def _on_free(self, free: bool) -> None:
-        self.edited.emit(self.modality.name, None if free else first_value(self.modality))
-        self.settled.emit(self.modality.name)
-
-
-def first_value(modality: Modality) -> Any:
-    """What is given when the hand only says that something is."""
-    if modality.kind in ("label", "categorical"):
-        return 0
-    if modality.kind == "attributes":
-        return tuple(-1 if n else 0 for n in range(len(modality.columns)))
-    return ""
 
 
 class ConditionCard(Card):
@@ -347,7 +352,7 @@ class ConditionCard(Card):
 
     def _on_edited(self, name: str, value: Any) -> None:
         given = {n: v for n, v in self.stage.take.condition.items() if n != name}
-        if value is not None and value != "":
+        if value is not None:
             given[name] = value
         self.stage.change(condition=given)
 

@@ -7,9 +7,9 @@ top of `denoise.py` (one line), with
 * `receive(topic, update, ticket)`: an update to a question asked with `stage.ask("SECTION/...", request)`. A page's
   topics begin with its section's name and "/"; jobs (`stage.ask.job`) come to every page with the topic `spec.JOB`,
   compare the ticket;
-* `show_state()`: the stage has changed (whose film, sampling, condition, what is known of the model): show it; it may
-  be called while the page is hidden. A page that follows settings of the stage asks again here, where they differ from
-  those it asked with last and `stage.state.section` is its own;
+* `show_state()`: the stage has changed (whose film, sampling, condition, what is known of the model; not the playhead
+  alone): show it. It may be called while the page is hidden. A page that follows settings of the stage asks again here,
+  where they differ from those it asked with last and `stage.state.section` is its own;
 * `forget()`: other weights: whatever was asked is old (`show_state` follows);
 * `cards`: a sequence of rail cards of its own, built with the page, shown while its section is;
 * `common`: names of the panel's cards that it wants in the rail too, out of `COMMON`;
@@ -28,10 +28,11 @@ that is selected: sampling, seed, count, condition, beginning), `stage.change(..
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import numpy.typing as npt
 from PySide6.QtCore import QObject, Signal
 
 from dgm_studio.core import cards
@@ -285,9 +286,19 @@ class Stage(QObject):
             dict(take.condition),
             take.beginning,
             self.request(take.parent, model) if take.parent else None,
-            take.at,
+            self.branches_at(take),
             self.half(take),
         )
+
+    def branches_at(self, take: Take) -> int:
+        """The step at which a film branches off, also where its parent has fewer steps now."""
+        if not take.parent:
+            return 0
+        parent = self.state.take(take.parent)
+        made = parent.sampling.steps
+        if not parent.parent and parent.beginning.kind in ("picture", "inverted"):
+            made = max(1, int(parent.beginning.depth * made))
+        return min(take.at, made - 1) if not parent.parent else take.at
 
     def half(self, take: Take) -> int:
         """Every which step is kept, so that the film stays within `LARGEST_FILM`."""
@@ -350,6 +361,11 @@ def _takes(value: Any) -> tuple[Take, ...] | None:
     return tuple(found.values())[:MOST_TAKES] if ROOT in found else None
 
 
+def as_rows(picture: npt.NDArray[Any]) -> Any:
+    """An array as tuples of plain numbers, so that two equal pictures make equal requests."""
+    return _tuples(picture.tolist())
+
+
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
@@ -363,7 +379,7 @@ def _one_of(value: Any, choices: Sequence[Any]) -> Any:
     return value if value in choices else None
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "section": lambda v: _one_of(v, tuple(SECTIONS)),
     "takes": _takes,
     "selected": str,
