@@ -18,6 +18,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross import Pages, bare_scroll
 from dgm_studio.gui.panels.denoise_beginning import BeginningCard
 from dgm_studio.gui.panels.denoise_controls import ConditionCard, DrawsCard, SamplingCard
+from dgm_studio.gui.panels.denoise_plane import PlanePage
 from dgm_studio.gui.panels.denoise_playback import FILM, FilmPage
 from dgm_studio.gui.panels.denoise_state import END, SECTIONS, Stage, takes_of
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
@@ -68,6 +69,7 @@ class Page(Protocol):
 # Every section and its page; a page says itself which of the panel's cards it wants in the rail.
 PAGES: dict[str, Callable[[Stage, QWidget], QWidget]] = {
     "film": FilmPage,
+    "plane": PlanePage,
 }
 
 
@@ -122,7 +124,9 @@ class DenoisingPanel(Panel):
         }
         self._pages = {name: PAGES[name](stage, self._canvas) for name in self._names}
         self.film = cast(FilmPage, self._pages["film"])
-        self.film.set_studio(self.studio)
+        for page in self._pages.values():
+            if hasattr(page, "set_studio"):
+                page.set_studio(self.studio)
 
     def page(self, section: str) -> Page:
         """A section's page."""
