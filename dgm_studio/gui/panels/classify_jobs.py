@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from dgm_studio.core.cards import ModelCard
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import ScoreAttacks, TraceLabels
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Progress, Update
@@ -17,6 +18,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.classify_state import ClassBench
 from dgm_studio.gui.panels.classify_table import shown_name
 from dgm_studio.gui.panels.latent_room import WrappedLabel
+from dgm_studio.gui.panels.spec import Ask
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.curveaxis import duration
 from dgm_studio.gui.widgets.iconbutton import Button
@@ -81,6 +83,13 @@ class JobCard(Card):
             self.line.set_share(None)
 
 
+class Asking(Protocol):
+    """What the parts of a panel share, as far as a job needs it."""
+
+    card: ModelCard
+    ask: Ask
+
+
 class JobPage(QWidget):
     """What a job has found so far.
 
@@ -98,8 +107,9 @@ class JobPage(QWidget):
     told = Signal(str)
     asks: type[Any]
     """The question."""
+    bench: Asking
 
-    def __init__(self, bench: ClassBench, card: JobCard, content: QWidget, empty: str, parent: QWidget) -> None:
+    def __init__(self, bench: Asking, card: JobCard, content: QWidget, empty: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.bench, self.settings = bench, card
         self._job: Ticket | None = None
@@ -179,6 +189,7 @@ class LabelsPage(JobPage):
     """Accuracy against the number of labels, by a generative model and by its classifier alone."""
 
     asks = TraceLabels
+    bench: ClassBench
 
     def __init__(self, bench: ClassBench, parent: QWidget, rail: QWidget) -> None:
         about = (
@@ -263,6 +274,7 @@ class RobustnessPage(JobPage):
     """Accuracy against epsilon, and how many of the attacks that succeed are noticed."""
 
     asks = ScoreAttacks
+    bench: ClassBench
 
     def __init__(self, bench: ClassBench, parent: QWidget, rail: QWidget) -> None:
         about = (

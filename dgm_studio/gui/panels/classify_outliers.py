@@ -256,6 +256,7 @@ class OutliersPage(JobPage):
     """Histograms over the table."""
 
     asks = ScoreOutliers
+    bench: ClassBench
 
     def __init__(self, bench: ClassBench, parent: QWidget, rail: QWidget) -> None:
         about = (

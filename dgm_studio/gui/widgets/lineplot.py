@@ -217,7 +217,7 @@ class LinePlot(QWidget):
         if not line.dashed:
             painter.setBrush(colour)
             for point in seen:
-                _stamp(painter, point, marker)
+                stamp(painter, point, marker)
 
     def _paint_names(self, painter: QPainter) -> None:
         """At the ends of the lines, pushed apart where they would overlap."""
@@ -288,7 +288,8 @@ class LinePlot(QWidget):
         return QFontMetrics(theme.current().font("caption")).horizontalAdvance(words)
 
 
-def _stamp(painter: QPainter, at: QPointF, marker: str) -> None:
+def stamp(painter: QPainter, at: QPointF, marker: str) -> None:
+    """A small filled mark around a point, in the painter's pen and brush; `marker` is one of `MARKERS`."""
     r = 3.0
     if marker == "disc":
         painter.drawEllipse(at, r, r)
