@@ -28,6 +28,9 @@ from dgm_studio.data.toy_cards import TOY_SEED, TOY_SIZES
 Points = NDArray[np.float64]
 Labels = NDArray[np.int64]
 CURVE_NODES = 1024
+CELLS = np.array(
+    [(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0]
+)  # of the checkerboard, from its corner
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,18 @@ def mixture(name: str) -> Mixture | None:
     return Mixture((torch.from_numpy(toy.centres) - mean) / std, toy.blur / std, toy.modes)
 
 
+def boxes(name: str) -> tuple[Tensor, Tensor] | None:
+    """Lower and upper corners, float64 [K, 2] each, of the equal uniform boxes that a toy is a mixture of, standardised.
+
+    None where it is none. Of the pinwheel neither this nor `mixture` is known: its arms are twisted.
+    """
+    if name != "checkerboard":
+        return None
+    std = torch.tensor(toys()[name].std, dtype=torch.float64)
+    low = torch.from_numpy(CELLS - 2.0)
+    return low / std, (low + 1.0) / std
+
+
 @cache
 def toys() -> dict[str, Toy]:
     """All of them by name."""
@@ -185,7 +200,7 @@ def _swiss_roll(blur: float = 0.35) -> Toy:
 
 def _checkerboard() -> Toy:
     """Squares of side 1 on [-2, 2] x [-2, 2]; each coordinate alone is uniform, so its variance is 16 / 12."""
-    cells = np.array([(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0])
+    cells = CELLS
 
     def draw(rng: np.random.Generator, count: int) -> tuple[Points, Labels]:
         labels = rng.integers(8, size=count)

@@ -15,9 +15,10 @@ from dgm_studio.core.updates import Problem
 from dgm_studio.models.capabilities import Noising
 
 KARRAS_RHO = 7.0  # Karras et al. 2022, equation 5
-LEAST_LOG_SNR = -5.0  # where a path begins in pure noise (lambda = -infinity), spacings by lambda begin here instead
+# Below this x is noise for every purpose (alpha < 0.0056): spacings by lambda spend one step there, and Heun's is Euler's.
+# The linear schedule of Ho et al. ends at -5.06, within; the cosine schedule at -9.9 and some at minus infinity.
+LEAST_LOG_SNR = -5.2
 ON_INDICES = ("ddpm", "ddim")  # visit whole indices of a discrete model; the others may ask between two of them
-IN_RATIOS = ("heun", "euler")  # work in x / alpha and sigma / alpha
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,12 @@ def sampling_for(noising: Noising) -> Sampling:
 def spacing_of(noising: Noising, sampling: Sampling) -> str:
     """The spacing that is asked for, or the one that suits the sampler and the path.
 
-    Samplers in the frame of Karras et al. take their levels: steps that are uniform in the time of a cosine schedule
-    begin at sigma / alpha = 20,000 with strides by which Heun's correction overshoots. Where the noise only grows
-    (alpha = 1), times that are uniform in sigma leave nothing for small sigma, so the same levels serve there.
+    Where the noise only grows (alpha = 1), times that are uniform in sigma leave nothing for small sigma: there the
+    levels of Karras et al. Uniform in time otherwise.
     """
     if sampling.spacing:
         return sampling.spacing
-    karras = sampling.sampler in IN_RATIOS or noising.kind == "variance-exploding"
-    return "karras" if karras else "time"
+    return "karras" if noising.kind == "variance-exploding" else "time"
 
 
 def times_of(noising: Noising, sampling: Sampling) -> Float[Tensor, " s"]:
@@ -100,7 +99,7 @@ def times_of(noising: Noising, sampling: Sampling) -> Float[Tensor, " s"]:
     Returns:
         float64 [S + 1], the noisiest first and `noising.clean` last. "time" is trailing spacing (Lin et al. 2024,
         table 2): it visits the noisiest level whatever the stride. "log-snr" and "karras" go from the noisiest to
-        `noising.cleanest` in S levels. DDPM and DDIM visit whole, distinct indices of a discrete model; for S = T those
+        `noising.cleanest` in S levels, the first one apart as if from `LEAST_LOG_SNR` at the least. DDPM and DDIM visit whole, distinct indices of a discrete model; for S = T those
         are all of them.
 
     Raises:
@@ -128,7 +127,7 @@ def _log_snrs(noising: Noising, spacing: str, steps: int) -> Tensor:
     """S values of lambda, rising."""
     ends = torch.tensor([noising.noisiest, noising.cleanest], dtype=torch.float64)
     low, high = noising.log_snr(ends).tolist()
-    low = max(low, LEAST_LOG_SNR) if math.isinf(low) else low
+    low = max(low, LEAST_LOG_SNR)
     if spacing == "log-snr":
         return torch.linspace(low, high, steps, dtype=torch.float64)
     first, last = math.exp(-low / KARRAS_RHO), math.exp(-high / KARRAS_RHO)

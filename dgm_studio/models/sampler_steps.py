@@ -18,7 +18,7 @@ from dgm_studio.core.requests.denoising import Sampling
 from dgm_studio.core.updates import Problem
 from dgm_studio.models.capabilities import Noising
 from dgm_studio.models.sampler_guiding import Guess, Guide
-from dgm_studio.models.sampler_levels import Level, level_at
+from dgm_studio.models.sampler_levels import LEAST_LOG_SNR, Level, level_at
 
 MOST_CHURN = math.sqrt(2.0) - 1.0  # Karras et al. 2022, algorithm 2: noise is at most doubled in variance
 DRIFTS = {"flow": (-1.0, 1.0), "variance-exploding": (0.0, 1.0)}  # d alpha / dt and d sigma / dt
@@ -128,10 +128,10 @@ def euler(stride: Stride) -> Generator[None, None, Tensor]:
 
 
 def heun(stride: Stride) -> Generator[None, None, Tensor]:
-    """Heun's step in the same frame (Karras et al. 2022, algorithm 1); Euler's at the data and out of pure noise."""
+    """Heun's step in the same frame (Karras et al. 2022, algorithm 1); Euler's at the data and out of mere noise."""
     here, there, guess = stride.here, stride.there, stride.guess
     guessed = straight(here, there, stride.x, guess)
-    if stride.last or here.alpha == 0.0:
+    if stride.last or here.log_snr < LEAST_LOG_SNR:
         return guessed
     yield None
     second = yield from stride.guide.ask(guessed, there)
