@@ -339,10 +339,14 @@ def test_the_state_survives_a_file_and_hostile_entries_are_left_out(make: Callab
     go(panel, "attack")
     panel.attacking.epsilon.moved.emit(0.2)
     panel.picture.number.setValue(5)
+    panel.outliers.settings.sliders["count"]._track.put(77)
+    panel.labels.settings.sliders["seeds"]._track.put(3)
     kept = json.loads(json.dumps(panel.state()))
+    assert kept["jobs"]["outliers"]["count"] == 77
     other, _ = make()
     other.restore(kept)
     assert other.state() == kept
+    assert other.outliers.request().count == 77 and other.labels.request().seeds == 3
     assert other.shown() == panel.shown()
     assert isinstance(other.shown(), AttackPicture)
     other.restore({"epsilon": float("nan"), "method": "magic", "samples": "many", "section": 3, "values": 7, "new": 1})

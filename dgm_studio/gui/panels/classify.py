@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from PySide6.QtCore import Qt
@@ -60,6 +61,7 @@ class ClassifyPanel(Panel):
         self._corner = label("", "figures2", self._canvas)
         self._rail = QWidget(self._content)
         self._make_parts()
+        self.bench.state = replace(self.bench.state, jobs=self._job_settings())
         self._lay_out()
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
@@ -155,6 +157,10 @@ class ClassifyPanel(Panel):
         self.classify.example_known.connect(self._on_example)
         for name, page in self._pages.items():
             page.told.connect(lambda words, name=name: self._tell(name, words))
+        for page in self._jobs:
+            for slider in page.settings.sliders.values():
+                slider.moved.connect(self._on_job_moved)
+                slider.released.connect(self._on_job_set)
 
     # -- the panel's contract ------------------------------------------------------------------------------------------
 
@@ -254,6 +260,26 @@ class ClassifyPanel(Panel):
             self._ready = True
             self.ready()
 
+    def _job_settings(self) -> dict[str, dict[str, int]]:
+        """Of every job, by section and name."""
+        pages = [(name, page) for name, page in self._pages.items() if isinstance(page, JobPage)]
+        return {name: {key: page.settings.value(key) for key in page.settings.sliders} for name, page in pages}
+
+    def _on_job_moved(self, _: float) -> None:
+        self.bench.set(jobs=self._job_settings())
+
+    def _on_job_set(self) -> None:
+        self.bench.committed.emit(f"Set {SECTIONS[self.bench.state.section].lower()}")
+
+    def _show_job_settings(self) -> None:
+        for name, values in self.bench.state.jobs.items():
+            page = self._pages.get(name)
+            if isinstance(page, JobPage):
+                for key, value in values.items():
+                    if key in page.settings.sliders:
+                        page.settings.sliders[key].set_value(value)
+        self.labels.set_count(self.labels.count)
+
     def _on_changed(self, names: str) -> None:
         self._show_state()
         if self._begun:
@@ -283,6 +309,8 @@ class ClassifyPanel(Panel):
             card.setVisible(section in sections)
         for part in (self.picture, self.reading, self.attacking):
             part.show_state()
+        if self.bench.state.jobs != self._job_settings():
+            self._show_job_settings()
         if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
             self._arrange()
 

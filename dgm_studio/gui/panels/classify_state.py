@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ METHODS = {"fgsm": "FGSM", "pgd": "PGD"}
 MOST_EPSILON = 0.3
 MOST_STYLES = 8
 MOST = {"samples": 100, "styles": MOST_STYLES, "steps": 100, "restarts": 10, "draws": 16}
-KEPT = ("section", "index", "split", "values", "samples", "seed", "styles", "epsilon", "method", *tuple(MOST)[2:])
+KEPT = ("section", "index", "split", "values", "samples", "seed", "styles", "epsilon", "method", *tuple(MOST)[2:], "jobs")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class ClassState(CrossState):
         steps: Of PGD.
         restarts: Of PGD.
         draws: Draws a gradient is averaged over.
+        jobs: Settings of what takes a while, by section and name.
     """
 
     section: str = "classify"
@@ -54,6 +55,7 @@ class ClassState(CrossState):
     steps: int = 10
     restarts: int = 2
     draws: int = 4
+    jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -191,5 +193,6 @@ _READERS: dict[str, Callable[[Any, Sequence[str]], Any]] = {
     "seed": lambda v, _: int(v),
     "epsilon": _epsilon,
     "method": lambda v, _: v if v in METHODS else None,
+    "jobs": lambda v, _: {str(s): {str(n): int(x) for n, x in own.items()} for s, own in v.items() if s in SECTIONS},
     **{name: _whole(name) for name in MOST},
 }
