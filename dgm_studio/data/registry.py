@@ -121,6 +121,16 @@ def load(name: str) -> Dataset:
             return dataset
 
 
+def own_path(name: str) -> Path | None:
+    """The file or folder of the user's that a name means; None for what is in the box.
+
+    >>> own_path("file:/data/cats.npz@32~image=50%").name, own_path("mnist5k")
+    ('cats.npz', None)
+    """
+    kind, _, rest = split_name(name)[0].partition(":")
+    return Path(_with_size(rest)[0]).expanduser() if rest and kind in ("folder", "file", "table") else None
+
+
 def _with_size(path: str) -> tuple[str, int | None]:
     before, at, size = path.rpartition("@")
     # a folder may really be called "cats@2"

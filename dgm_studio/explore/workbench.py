@@ -45,6 +45,7 @@ class Workbench:
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: dict[str, LoadedModel] = {}
         self._data: OrderedDict[str, Dataset] = OrderedDict()
+        self._stamps: dict[str, tuple[int, int]] = {}
         self._loading: dict[str, Generator[tuple[int, int, str], None, Dataset]] = {}
 
     # -- answering -----------------------------------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class Workbench:
         Raises:
             Problem: No such data, or nothing readable in it.
         """
+        self._forget_changed(name)
         while name not in self._data:
             update = self._load(name)
             if update is not None:
@@ -162,6 +164,18 @@ class Workbench:
         while len(self._data) > DATA_KEPT:
             self._data.popitem(last=False)
         return self._data[name]
+
+    def _forget_changed(self, name: str) -> None:
+        """Drop data of the user's whose file is another one by now, and all that was worked out from them."""
+        from dgm_studio.data.registry import own_path
+
+        path = own_path(name)
+        stamp = stamp_of(path) if path is not None else (0, 0)
+        if self._stamps.setdefault(name, stamp) != stamp:
+            self._stamps[name] = stamp
+            self._data.pop(name, None)
+            self.indices.clear()
+            self._models.clear()
 
     def _load(self, name: str) -> Progress | None:
         """One step of reading a data set; None when it is read.

@@ -18,6 +18,7 @@ from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Problem, Upd
 from dgm_studio.gui import choosing, runnotice
 from dgm_studio.gui.host import Host
 from dgm_studio.gui.outside import Outside
+from dgm_studio.gui.owndata import OwnData
 from dgm_studio.gui.pace import Pace
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Following(QObject):
         self._step = -1.0
         self._unsaved: dict[int, tuple[str, str, int]] = {}  # by ticket: key, why, step that stands
         self.outside = Outside(window, clock)
+        self.own_data = OwnData(window)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self.tick)
         self._timer.start()

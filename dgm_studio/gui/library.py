@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.gui import theme
-from dgm_studio.gui.shelf import digits, headline, metric_words, short_title
+from dgm_studio.gui.shelf import data_words, digits, headline, metric_words, short_title
 from dgm_studio.gui.thumbs import Thumbnails
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.iconbutton import IconButton
@@ -73,8 +73,9 @@ class Entry:
         if self.share is not None or card.live:
             return f"{short_title(card)} · step {card.step:,}"
         if card.parent:
-            return f"{short_title(card)} · fork at {split_key(card.parent)[1] or 0:,}"
-        return " · ".join(part for part in (short_title(card), card.data) if part)
+            step = split_key(card.parent)[1]
+            return f"{short_title(card)} · " + ("a fork" if step is None else f"fork at {step:,}")
+        return " · ".join(part for part in (short_title(card), data_words(card.data)) if part)
 
     @property
     def right(self) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
 
 RUN = "run:"
+READ_ONLY = "Read-only"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def notice_of(card: ModelCard, *, trains_here: bool, unsaved: str = "") -> Notic
         return None
     if folder.locked():
         sentence = f"{card.name} is being trained by another process. Here it can be looked at and forked, not changed."
-        return Notice("warn", "Read-only", sentence)
+        return Notice("warn", READ_ONLY, sentence)
     failure = about.get("failure")
     if about.get("state") != "failed" or not isinstance(failure, dict):
         return None
@@ -115,7 +116,8 @@ class RunNotice(QFrame):
             self._mark = None
         if notice is None:
             return
-        icon, token = ("error", "bad") if notice.level == "bad" else ("lock", "live")
+        mild = "lock" if notice.name == READ_ONLY else "warning"
+        icon, token = ("error", "bad") if notice.level == "bad" else (mild, "live")
         self._mark = Mark(notice.name, icon, self, token=token)
         self._row.insertWidget(0, self._mark)
         self.words.setText(notice.sentence)
@@ -131,10 +133,10 @@ class RunNotice(QFrame):
 def show_for(window: StudioWindow) -> None:
     """Say above the panels what is to be known of the model that is looked at."""
     card = window.studio.card
-    notice = None
+    here = card is not None and menus.trains(window, card)
+    notice = window.following.own_data.notice(None if here else card)
     if card is not None:
-        unsaved = window.following.unsaved(card.key)
-        notice = notice_of(card, trains_here=menus.trains(window, card), unsaved=unsaved)
+        notice = notice_of(card, trains_here=here, unsaved=window.following.unsaved(card.key)) or notice
     act = partial(_go_on, window, card, notice.training) if card is not None and notice is not None else None
     window.centre.notice.show_notice(notice, act)
 

@@ -84,6 +84,17 @@ def short_title(card: ModelCard) -> str:
     return card.system.upper() if 0 < len(card.system) <= 6 else card.title or card.system
 
 
+def data_words(name: str) -> str:
+    """Data by the name that people know: of the user's own, the file's or the folder's.
+
+    >>> data_words("mnist5k"), data_words("file:/home/me/cats.npz@32"), data_words("folder:/home/me/cats/")
+    ('mnist5k', 'cats.npz@32', 'cats')
+    """
+    kind, colon, path = name.partition(":")
+    own = bool(colon) and kind in ("file", "folder", "table")
+    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2] if own else name
+
+
 def metric_words(name: str, metric: Metric) -> str:
     """A metric in full, for tooltips: name, figure, unit, split, estimator."""
     how = f", {metric.estimator}" if metric.estimator else ""

@@ -181,7 +181,7 @@ def _forked(request: Train) -> Beginning:
         data_sha256="" if request.data and request.data != parent.data else parent.data_sha256,
         seed=request.seed,
         metrics={},
-        parent=request.parent,
+        parent=f"{base}@{parent.step}" if base.startswith(RUN) else request.parent,
         created=now(),
         versions=versions(),
     )

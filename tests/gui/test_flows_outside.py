@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dgm_studio.core.requests import Train
@@ -17,6 +18,7 @@ from dgm_studio.gui import choosing, newrun
 from dgm_studio.gui.panels.training import TrainingPanel
 from dgm_studio.gui.shots import wait_until
 from dgm_studio.gui.window import StudioWindow
+from dgm_studio.training.loop import Session
 from tests.gui.flows import CONFIG, TRAINING, finish_jobs, rest
 
 SETTINGS = [part for name, value in CONFIG.items() for part in ("--set", f"{name}={value}")]
@@ -124,3 +126,48 @@ def test_a_full_disk_is_said_above_the_panels_and_stopping_asks_before_it_loses_
     rest(window)
     curve = panel._record.columns("train/elbo")
     assert panel._record.step == stands + 7 and curve is not None and len(curve) == stands + 7
+
+
+def squares(path: Path, seed: int, side: int = 8) -> Path:
+    random = np.random.default_rng(seed)
+    x = np.zeros((60, side, side), np.uint8)
+    for picture, (top, left) in zip(x, random.integers(0, side - 3, (60, 2)), strict=True):
+        picture[top : top + 3, left : left + 3] = random.integers(100, 255)
+    np.savez(path, x=x)
+    return path
+
+
+def test_data_that_changed_or_vanished_after_training_are_spoken_of_wherever_their_model_is_looked_at(
+    window: StudioWindow, studio_home: Path, tmp_path: Path
+) -> None:
+    path = squares(tmp_path / "squares.npz", 0)
+    folder = studio_home / "runs" / "mine"
+    for _ in Session(Train(str(folder), "vae", f"file:{path}", CONFIG, TRAINING, name="mine")).updates():
+        pass
+    notice, key = window.centre.notice, f"run:{folder}"
+
+    def look(panel: str) -> Any:
+        window.home()
+        window.open(key, panel)
+        rest(window)
+        return window.centre.current()
+
+    look("reconstruct")
+    assert not notice.isVisible()
+    row = window.library.model.entry(window.library.model.index(window.library.model.row_of(key)))
+    assert row is not None and row.second == "VAE · squares.npz"
+    squares(path, 7)
+    look("reconstruct")
+    assert notice.isVisible() and "squares.npz has changed since this model was trained on it" in notice.words.text()
+    path.unlink()
+    look("samples")
+    assert "There is no file" in notice.words.text() and "sampled and steered" in notice.words.text()
+    window.start_run(Train(str(folder), training={"steps": 60}, name="mine"), window.studio.cards[key])
+    finish_jobs(window)
+    assert "There is no file" in window.toast.words() and RunFolder(folder).read()["step"] == 40
+    squares(path, 0)
+    look("samples")
+    assert not notice.isVisible(), "put back, all is well"
+    window.start_run(Train(str(folder), training={"steps": 60}, name="mine"), window.studio.cards[key])
+    finish_jobs(window)
+    assert RunFolder(folder).read()["step"] == 60
