@@ -237,12 +237,12 @@ class PointDenoiser(nn.Module):
 
     def __init__(self, size: int, out: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = hidden
-        self.level = LevelEmbedding(hidden)
+        self.embedding = max(8, hidden // 2)
+        self.level = LevelEmbedding(self.embedding)
         self.register_buffer("frequencies", PLANE_BANDWIDTH * torch.randn(size, PLANE_FREQUENCIES))
         self.first = nn.Linear(size + 2 * PLANE_FREQUENCIES, hidden)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden, elementwise_affine=False) for _ in range(layers))
-        self.modulate = nn.ModuleList(nn.Linear(hidden, 2 * hidden) for _ in range(layers))
+        self.modulate = nn.Linear(self.embedding, 2 * hidden * layers)  # of all layers at once: few large products
         self.layers = nn.ModuleList(mlp((hidden, hidden, hidden), dropout) for _ in range(layers))
         self.last = nn.Linear(hidden, out)
         for layer in (*(each[-1] for each in self.layers), self.last):  # type: ignore[index]
@@ -257,8 +257,8 @@ class PointDenoiser(nn.Module):
         about = F.silu(about if condition is None else about + condition)
         angle = x @ self.frequencies
         y = self.first(torch.cat([x, angle.sin(), angle.cos()], 1))
-        for norm, modulate, layer in zip(self.norms, self.modulate, self.layers, strict=True):
-            scale, shift = modulate(about).chunk(2, 1)
+        parts = self.modulate(about).chunk(2 * len(self.layers), 1)
+        for norm, layer, scale, shift in zip(self.norms, self.layers, parts[::2], parts[1::2], strict=True):
             y = y + layer(norm(y) * (1.0 + scale) + shift)
         found: Tensor = self.last(F.silu(y))
         return found
