@@ -213,7 +213,7 @@ def shot(
         os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
         os.environ["QT_QPA_PLATFORM"] = "offscreen"  # nothing flashes up on a screen, and the picture has any size
     make_application()
-    with tempfile.TemporaryDirectory(prefix="dgm-studio-shot-") as folder:
+    with shots.without_noise(), tempfile.TemporaryDirectory(prefix="dgm-studio-shot-") as folder:
         program = Program(device, folder=Path(folder))
         try:
             theme.use(look)

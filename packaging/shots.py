@@ -105,7 +105,7 @@ def page(name: str, look: str, path: str) -> None:
     from dgm_studio.gui import newrun, shots, theme
 
     app.make_application()
-    with tempfile.TemporaryDirectory() as folder:
+    with shots.without_noise(), tempfile.TemporaryDirectory() as folder:
         program = app.Program("cpu", folder=Path(folder))
         window = program.window
         try:

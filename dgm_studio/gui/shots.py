@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtCore import QEventLoop, QMessageLogContext, QSize, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtWidgets import QWidget
 
@@ -17,6 +19,22 @@ from dgm_studio.gui.window import StudioWindow
 
 QUIET_SECONDS = 0.6  # nothing asked and nothing answered for so long: the panel is idle
 POLL_MS = 20
+NOISE = "This plugin does not support propagateSizeHints()"  # Qt without a screen, of every window that is shown
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Keep one message of Qt's, which means nothing, from standard error; all others are written as ever."""
+    before = qInstallMessageHandler(_without_noise)
+    try:
+        yield
+    finally:
+        qInstallMessageHandler(before)
+
+
+def _without_noise(kind: QtMsgType, context: QMessageLogContext, words: str) -> None:
+    if words != NOISE:
+        print(words, file=sys.stderr, flush=True)
 
 
 def pass_time(milliseconds: int) -> None:

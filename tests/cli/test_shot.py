@@ -30,6 +30,7 @@ def test_a_panel_is_painted_at_the_size_and_scale_that_were_asked_for(model: str
     made = start("shot", "latent", *asked, "--json", **BLIND)
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout) == {"path": str(out)}
+    assert made.stderr == "", "nothing of what Qt says without a screen"
     picture = Image.open(out).convert("L")
     assert picture.size == (1800, 1240)
     darkest, lightest = picture.getextrema()
@@ -53,3 +54,14 @@ def test_what_cannot_be_painted_is_one_line_and_status_one(
     assert said.returncode == 1
     assert words in said.stderr.splitlines()[-1]
     assert said.stdout == ""
+
+
+def test_only_the_message_that_means_nothing_is_kept_from_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    from PySide6.QtCore import qWarning
+
+    from dgm_studio.gui.shots import NOISE, without_noise
+
+    with without_noise():
+        qWarning(NOISE)
+        qWarning("something that matters")
+    assert capsys.readouterr().err == "something that matters\n"
