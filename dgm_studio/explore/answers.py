@@ -18,6 +18,7 @@ Function = Callable[["Workbench", Any], Iterator[Update]]
 
 THEMES = (
     "attacks",
+    "attributions",
     "classifying",
     "crossing",
     "crossing_experts",
@@ -25,6 +26,8 @@ THEMES = (
     "crossing_wrong",
     "denoising",
     "denoising_films",
+    "denoising_plane",
+    "denoising_race",
     "drawn",
     "exports",
     "figures",

@@ -19,7 +19,8 @@ from dgm_studio.models.exact_denoiser import BoxMixture, ExactDenoiser, Gaussian
 if TYPE_CHECKING:
     from dgm_studio.explore.workbench import Workbench
 
-PAIRS = 1_500_000  # of a point and a component, between two yields
+PAIRS = 600_000  # of a point and a Gaussian, between two yields
+BOX_COST = 40  # times as much, what a box takes
 WITHIN = 3.0  # standard deviations
 
 
@@ -46,8 +47,9 @@ class Truth:
     @property
     def rows(self) -> int:
         """How many points may be asked about between two yields."""
-        count = len(self.mixture.means if isinstance(self.mixture, GaussianMixture) else self.mixture.low)
-        return max(16, PAIRS // count)
+        if isinstance(self.mixture, GaussianMixture):
+            return max(16, PAIRS // len(self.mixture.means))
+        return max(16, PAIRS // (BOX_COST * len(self.mixture.low)))
 
     def within(self, x: Tensor) -> float:
         """Share of points [N, 2] within 3 standard deviations of a mode; NaN where there are no modes."""

@@ -36,7 +36,6 @@ NOISE_REACH = 3.0  # standard deviations of noise between black and white
 # error that noise of so many numbers gives it anyway. Stable Diffusion's 0.068 on large pictures is known to fail (Lin
 # et al. 2024, table 1); the linear schedule's 0.006 does no harm to small ones.
 MOST_LEFT, MOST_SHIFT = 0.03, 0.3
-KEPT_UNDER = "denoiser"
 
 
 class Denoiser:
@@ -140,7 +139,7 @@ class Denoiser:
 
         Counted in multiplications, never timed: sums over another number of rows may differ in the last bit.
         """
-        cost = self.model.noted(("denoiser's cost", KEPT_UNDER), self._cost)
+        cost = self.model.noted("denoiser's cost", self._cost)
         pace = PACE.get(self.model.device.type, PACE["cpu"])
         return max(1, min(MOST_SAMPLES, int(SECONDS_A_SLICE * pace / max(1, evaluations * cost))))
 
@@ -225,7 +224,7 @@ def denoiser_of(bench: Workbench, key: str) -> Denoiser:
     """
     model = bench.model(key)
     model.need(Capability.DENOISES)
-    return model.noted(KEPT_UNDER, lambda: Denoiser(model))
+    return model.noted("denoiser", lambda: Denoiser(model))
 
 
 def source_of(bench: Workbench, denoiser: Denoiser, source: Source) -> Generator[Progress, None, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,12 +40,29 @@ def sample_prior(bench: Workbench, asked: SamplePrior) -> Iterator[Update]:
     model = bench.model(asked.model)
     if not 1 <= asked.count <= MOST_SAMPLES:
         raise Problem(f"{asked.count} samples cannot be drawn at once.", f"Ask for 1 to {MOST_SAMPLES:,}.")
+    if Capability.DENOISES in model.card.capabilities:
+        yield from _denoised(model, asked)
+        return
     z = drawn(model, asked.count, asked.seed, asked.truncation)
     for shown, worth in model.growing(z):
         if worth:
             yield Frame("samples", {**model.shown(shown), "z": as_floats(z[: len(shown)]), "of": asked.count})
         else:
             yield Progress(len(shown), asked.count, "Drawing samples")
+
+
+def _denoised(model: LoadedModel, asked: SamplePrior) -> Iterator[Update]:
+    """Samples of a model that has no latents: "z" has no columns."""
+    from dgm_studio.explore.denoising_draws import growing_draws  # which builds upon this file
+
+    if asked.truncation != 1.0:
+        raise Problem("A model without latents has no prior to truncate.", "Leave the truncation at 1.")
+    for news in growing_draws(model, asked.count, asked.seed):
+        if isinstance(news, Progress):
+            yield news
+        elif news[1]:
+            nothing = np.zeros((len(news[0]), 0), np.float32)
+            yield Frame("samples", {**model.shown(news[0]), "z": nothing, "of": asked.count})
 
 
 def drawn(model: LoadedModel, count: int, seed: int, truncation: float) -> Tensor:
@@ -64,12 +81,27 @@ def drawn(model: LoadedModel, count: int, seed: int, truncation: float) -> Tenso
 def show_thumbnail(bench: Workbench, asked: ShowThumbnail) -> Iterator[Update]:
     """One fixed draw; for planar data the density of many."""
     model = bench.model(asked.model)
+    if Capability.DENOISES in model.card.capabilities:
+        count = 1 if model.pictures else THUMBNAIL_POINTS
+        for update in _denoised(model, SamplePrior(asked.model, count, THUMBNAIL_SEED)):
+            if isinstance(update, Frame):
+                yield Frame("thumbnail", {"picture": _thumbnail(update.data)})
+            else:
+                yield update
+        return
     if model.pictures:
         x = model.decode(drawn(model, 1, THUMBNAIL_SEED, THUMBNAIL_TRUNCATION))
         yield Frame("thumbnail", {"picture": as_bytes(x)[0]})
         return
     x = torch.cat(list(model.decoded(drawn(model, THUMBNAIL_POINTS, THUMBNAIL_SEED, 1.0))))
     yield Frame("thumbnail", {"picture": density_picture(as_floats(x))})
+
+
+def _thumbnail(samples: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+    """The first picture, or the density of all points."""
+    if "pictures" in samples:
+        return cast("npt.NDArray[np.uint8]", samples["pictures"][0])
+    return density_picture(samples["points"])
 
 
 def density_picture(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -162,11 +162,13 @@ class SamplesPanel(GridPanel):
     title = "Samples"
     icon = "grid"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SAMPLES, Capability.DECODES})
+    or_needs: ClassVar[frozenset[Capability]] = frozenset({Capability.DENOISES})
     summary = "Draws from the prior with a seed; nearest training examples on demand"
 
     def __init__(self, card: ModelCard, ask: Ask, studio: Studio | None = None, parent: QWidget | None = None) -> None:
         super().__init__(card, ask, studio, parent)
         self._planar = bool(card.modalities) and card.modalities[0].kind == "points"
+        self._latents = self.needs <= card.capabilities
         self._choices = MANY if self._planar else COUNTS
         self._count, self._seed, self._truncation = (1024 if self._planar else 64), 0, 1.0
         self._z: np.ndarray[Any, np.dtype[np.float32]] | None = None
@@ -186,6 +188,11 @@ class SamplesPanel(GridPanel):
         self._show_settings()
         theme.changed.connect(self._make_room)
         self._make_room()
+
+    @classmethod
+    def fits(cls, card: ModelCard) -> bool:
+        """A model is sampled through its prior, or by taking noise off."""
+        return super().fits(card) or cls.or_needs <= card.capabilities
 
     def begin(self) -> None:
         """Ask for the first grid; planar draws lie over the data."""
@@ -225,7 +232,7 @@ class SamplesPanel(GridPanel):
     def choose(self, index: int) -> None:
         """Ask for the training examples nearest to a sample."""
         self.chosen = index if self._z is not None and 0 <= index < len(self._z) else -1
-        if self._planar:
+        if self._planar or not self._latents:
             return
         if self.chosen < 0 or self._z is None:
             self._near_frame.show_empty()
@@ -265,7 +272,8 @@ class SamplesPanel(GridPanel):
         row.addWidget(first)
         settings.body.addLayout(row)
         self.rail.addWidget(settings)
-        if self._planar:  # among points in the plane the eye sees the neighbours
+        self._scale.setVisible(self._latents)
+        if self._planar or not self._latents:  # among points in the plane the eye sees the neighbours
             for unused in (self._picked, self._near_frame):
                 unused.hide()
             settings.add(self._near_words)
