@@ -38,16 +38,16 @@ class JobCard(Card):
         title: Of the card.
         verb: On the button that starts it.
         about: What it does, in a sentence.
-        sliders: Settings by name.
         parent: Owner.
+        primary: Whether starting it is the main action of its surroundings.
     """
 
-    def __init__(self, title: str, verb: str, about: str, parent: QWidget) -> None:
+    def __init__(self, title: str, verb: str, about: str, parent: QWidget, *, primary: bool = True) -> None:
         super().__init__(title, parent)
         self.sliders: dict[str, ValueSlider] = {}
         self.about = WrappedLabel("secondary", self)
         self.about.setText(about)
-        self.start = Button(verb, self, icon="play", primary=True)
+        self.start = Button(verb, self, icon="play", primary=primary)
         self.stop = Button("Stop", self, icon="stop")
         self.line = ProgressLine(f"Progress: {title}", self)
         self.words = WrappedLabel("secondary", self)

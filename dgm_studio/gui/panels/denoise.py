@@ -18,8 +18,11 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross import Pages, bare_scroll
 from dgm_studio.gui.panels.denoise_beginning import BeginningCard
 from dgm_studio.gui.panels.denoise_controls import ConditionCard, DrawsCard, SamplingCard
+from dgm_studio.gui.panels.denoise_guidance import GuidancePage
 from dgm_studio.gui.panels.denoise_plane import PlanePage
 from dgm_studio.gui.panels.denoise_playback import FILM, FilmPage
+from dgm_studio.gui.panels.denoise_race import RacePage
+from dgm_studio.gui.panels.denoise_schedule import SchedulePage
 from dgm_studio.gui.panels.denoise_state import END, SECTIONS, Stage, takes_of
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
 from dgm_studio.gui.widgets.card import Card
@@ -69,7 +72,10 @@ class Page(Protocol):
 # Every section and its page; a page says itself which of the panel's cards it wants in the rail.
 PAGES: dict[str, Callable[[Stage, QWidget], QWidget]] = {
     "film": FilmPage,
+    "race": RacePage,
+    "schedule": SchedulePage,
     "plane": PlanePage,
+    "guidance": GuidancePage,
 }
 
 
@@ -194,6 +200,7 @@ class DenoisingPanel(Panel):
         self.stage.committed.connect(self.committed)
         self.sections.chosen.connect(self._on_section)
         self.beginning.sampled.connect(self._on_sampled)
+        self.film.retried.connect(self._describe)
         for name, page in self._pages.items():
             if hasattr(page, "told"):
                 page.told.connect(lambda words, name=name: self._tell(name, words))
@@ -203,8 +210,7 @@ class DenoisingPanel(Panel):
     def begin(self) -> None:
         """Ask what the model can be asked, and open the section in sight."""
         self._started = True
-        self.busy.emit(True)
-        self.ask(ABOUT, DescribeDenoiser(self.card.key))
+        self._describe()
 
     def set_card(self, card: ModelCard) -> None:
         """Another snapshot: the same noise and settings through other weights."""
@@ -213,13 +219,16 @@ class DenoisingPanel(Panel):
         for name in self._names:
             self.page(name).forget()
         if self._started:
-            self.ask(ABOUT, DescribeDenoiser(card.key))
+            self._describe()
         if self.stage.about:
             self._show_state()
 
     def follow(self, card: ModelCard) -> None:
-        """The newest weights: only what is in sight."""
-        self.set_card(card)
+        """The newest weights: only what is in sight, and only when the last film is complete."""
+        if not self.film.recording():
+            self.card = self.stage.card = card
+            self.page(self.section()).forget()
+            self._show_state()
 
     def comparison_changed(self) -> None:
         """Other checkpoints can stand beside this one."""
@@ -295,6 +304,10 @@ class DenoisingPanel(Panel):
                 page.settle()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _describe(self) -> None:
+        self.busy.emit(True)
+        self.ask(ABOUT, DescribeDenoiser(self.card.key))
 
     def section(self) -> str:
         """The section in sight; one that this model has none of is the film."""

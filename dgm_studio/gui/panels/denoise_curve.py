@@ -140,6 +140,15 @@ def end_words(terminal: Mapping[str, Any], warnings: Sequence[str]) -> str:
     return f"Good: next to nothing of the picture is left at the end ({at_end})."
 
 
+def signed(value: float) -> str:
+    """A half-log-SNR in one decimal.
+
+    >>> signed(-0.04), signed(1.26), signed(-3.0)
+    ('0.0', '+1.3', '−3.0')
+    """
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") if round(value, 1) else "0.0"
+
+
 def power_of(log_snr: Curve) -> Curve:
     """alpha^2 / (alpha^2 + sigma^2)."""
     return np.asarray(1.0 / (1.0 + np.exp(-2.0 * log_snr)))

@@ -12,7 +12,7 @@ from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.denoise_curve import end_words, whole
+from dgm_studio.gui.panels.denoise_curve import end_words, signed, whole
 from dgm_studio.gui.panels.denoise_state import Stage
 from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.card import Card
@@ -55,7 +55,7 @@ class ForwardStrip(QWidget):
         planar = pictures.dtype != np.uint8
         self._images = [] if planar else [to_image(np.asarray(p, np.uint8)) for p in pictures]
         self._clouds = np.asarray(pictures, np.float32) if planar else np.zeros((0, 0, 2), np.float32)
-        self._words = tuple(f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") for value in log_snr)
+        self._words = tuple(signed(value) for value in log_snr)
         told = ", ".join(f"{share:g}: {words}" for share, words in zip(self._shares, self._words, strict=False))
         self.setAccessibleDescription(f"Half-log-SNR at shares of the time {told}")
         self.update()
@@ -90,11 +90,11 @@ class ForwardStrip(QWidget):
             painter.setPen(QPen(look.colour("line"), 1))
             painter.drawRect(box.adjusted(-0.5, -0.5, 0.5, 0.5))
             if place < len(self._words):
-                if place == 0:
-                    left = QRectF(0, self.height() - look.px(16), look.px(50), look.px(16))
-                    draw_text(painter, left, "log-SNR", look.font("caption"), look.colour("text2"))
-                under = QRectF(box.center().x() - 40, self.height() - look.px(16), 80, look.px(16))
-                draw_text(painter, under, self._words[place], look.figures("caption"), look.colour("text2"), _CENTRE)
+                first = place == 0 and box.width() >= look.px(70)
+                words = f"log-SNR {self._words[0]}" if first else self._words[place]
+                half = look.px(48 if first else 30)
+                under = QRectF(box.center().x() - half, self.height() - look.px(16), 2 * half, look.px(16))
+                draw_text(painter, under, words, look.figures("caption"), look.colour("text2"), _CENTRE)
 
     def _paint_cloud(self, painter: QPainter, box: QRectF, points: npt.NDArray[np.float32]) -> None:
         look = theme.current()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import PlayDenoising, SheetGuidance
@@ -107,6 +107,7 @@ class SheetPart(JobPage):
         column.addWidget(self.words)
         empty = "Where a picture is what was asked for, and where it burns out: one noise, guidance by steps."
         super().__init__(stage, card, content, empty, parent)
+        self.frame.set_empty(empty, card.start.text(), "grid")
         self.sheet.setMinimumHeight(300)
         self._data: Mapping[str, Any] = {}
         self.sheet.clicked.connect(self._on_cell)
@@ -159,7 +160,7 @@ class GuidancePage(QWidget):
         inner = QWidget(self)
         inner.setObjectName("scrolled")
         content = QWidget(inner)
-        self.strip = RunningStrip("samples under guidance", content)
+        self.strip = RunningStrip("samples under guidance", inner)
         self.grid = PictureGrid("Samples as given, and under guidance", content, smooth=math.prod(stage.shape) > 144)
         self.grid.setMinimumHeight(190)
         self.frame = StateFrame(content, inner)
@@ -176,11 +177,14 @@ class GuidancePage(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[0])
-        column.addWidget(self.strip)
+        head = QHBoxLayout()
+        head.addWidget(label("Samples", "heading", inner))
+        head.addWidget(self.strip, 1)
         column.addWidget(self.grid, 1)
         whole = QVBoxLayout(inner)
         whole.setContentsMargins(0, 0, theme.SPACE[1], 0)
         whole.setSpacing(theme.SPACE[2])
+        whole.addLayout(head)
         whole.addWidget(self.frame, 2)
         whole.addWidget(self.sheet, 4)
         area = bare_scroll(inner, self, "Guidance")

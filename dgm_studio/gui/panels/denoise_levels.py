@@ -16,6 +16,7 @@ from dgm_studio.core.requests import FollowLikelihood, MeasureLevels
 from dgm_studio.core.updates import Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.classify_jobs import JobCard, JobPage
+from dgm_studio.gui.panels.denoise_curve import signed
 from dgm_studio.gui.panels.denoise_state import Stage
 from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.widgets.curveaxis import number
@@ -54,7 +55,7 @@ class LevelsPart(JobPage):
         about = (
             "Loss of every noise level on validation examples, its share of the bound, and where pictures are decided."
         )
-        card = JobCard("Levels that matter", "Measure levels", about, rail)
+        card = JobCard("Levels that matter", "Measure levels", about, rail, primary=False)
         card.add_slider("bins", ValueSlider("Levels", 5, 60, 20, card, whole=True))
         card.add_slider("count", ValueSlider("Examples", 32, 2048, 256, card, log=True, whole=True))
         content = QWidget()
@@ -142,7 +143,7 @@ class LikelihoodPart(JobPage):
 
     def __init__(self, stage: Stage, parent: QWidget, rail: QWidget) -> None:
         about = "log p(x) of test examples along the probability-flow ODE (Song et al. 2021)."
-        card = JobCard("Likelihood", "Follow likelihoods", about, rail)
+        card = JobCard("Likelihood", "Follow likelihoods", about, rail, primary=False)
         card.add_slider("count", ValueSlider("Examples", 1, 128, 16, card, log=True, whole=True))
         card.add_slider("steps", ValueSlider("Steps", 10, 400, 60, card, log=True, whole=True))
         content = QWidget()
@@ -220,15 +221,15 @@ def levels_words(data: Mapping[str, Any], kind: str) -> str:
         what = "of the bound" if kind == "bound" else "of the change"
         total = float(data.get("total", math.nan))
         whole = f" The bound is {total:.3g} bits/dim." if kind == "bound" and math.isfinite(total) else ""
-        return f"Half {what} lies between half-log-SNR {_signed(low)} and {_signed(high)}.{whole}"
+        return f"Half {what} lies between half-log-SNR {signed(low)} and {signed(high)}.{whole}"
     exact = _row(data, "exact")
     if kind == "loss" and np.isfinite(exact).any():
         rest = _row(data, "loss") - exact
         worst = int(np.nanargmax(rest))
         spare = f"{rest[worst]:.2g}"
-        return f"Most can still be learnt at half-log-SNR {_signed(at[worst])}: {spare} above the exact denoiser."
+        return f"Most can still be learnt at half-log-SNR {signed(at[worst])}: {spare} above the exact denoiser."
     worst = int(np.argmax(y))
-    return f"The hardest level is half-log-SNR {_signed(x[worst])}, with a mean square error of {y[worst]:.2g}."
+    return f"The hardest level is half-log-SNR {signed(x[worst])}, with a mean square error of {y[worst]:.2g}."
 
 
 def middle_half(x: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -269,7 +270,3 @@ def _row(data: Mapping[str, Any], name: str) -> npt.NDArray[np.float64]:
 
 def _figure(value: float) -> str:
     return number(float(f"{value:.4g}")) if math.isfinite(value) else "unknown"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -16,7 +16,15 @@ from dgm_studio.core.requests.denoising import SPACINGS
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross import bare_scroll
-from dgm_studio.gui.panels.denoise_lanes import LANE, SECTION, BudgetCard, LanesCard, RaceState, sampler_colour
+from dgm_studio.gui.panels.denoise_lanes import (
+    LANE,
+    SECTION,
+    BudgetCard,
+    LanesCard,
+    RaceState,
+    sampler_colour,
+    sampler_name,
+)
 from dgm_studio.gui.panels.denoise_orders import OrdersPart
 from dgm_studio.gui.panels.denoise_state import Stage
 from dgm_studio.gui.panels.latent_room import WrappedLabel
@@ -44,9 +52,9 @@ class RacePage(QWidget):
         inner = QWidget(self)
         inner.setObjectName("scrolled")
         content = QWidget(inner)
-        self.strip = RunningStrip("race of samplers", content)
+        self.strip = RunningStrip("race of samplers", inner)
         self.said = WrappedLabel("", content, lines=1)
-        self.differences = QCheckBox("Differences", content)
+        self.differences = QCheckBox("Differences", inner)
         self.differences.setToolTip("Under each picture, how far every pixel is from the reference")
         self.table = LaneTable("Lanes of the race", content)
         self.frame = StateFrame(content, inner)
@@ -60,18 +68,18 @@ class RacePage(QWidget):
     def _lay_out(self, inner: QWidget, content: QWidget) -> None:
         head = QHBoxLayout()
         head.setSpacing(theme.SPACE[2])
-        head.addWidget(label("Lanes", "heading", content))
+        head.addWidget(label("Lanes", "heading", inner))
         head.addWidget(self.strip, 1)
         head.addWidget(self.differences)
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
-        column.addLayout(head)
         column.addWidget(self.table)
         column.addWidget(self.said)
         whole = QVBoxLayout(inner)
         whole.setContentsMargins(0, 0, theme.SPACE[1], 0)
-        whole.setSpacing(theme.SPACE[2])
+        whole.setSpacing(theme.SPACE[1])
+        whole.addLayout(head)
         whole.addWidget(self.frame)
         whole.addWidget(self.orders, 1)
         area = bare_scroll(inner, self, "Race of samplers")
@@ -179,12 +187,16 @@ class RacePage(QWidget):
         data = self._data
         if not data:
             return
-        shown = [lane_of(entry) for entry in data["lanes"]]
         reference = data.get("reference") or {}
-        results = reference.get("pictures") if reference.get("pictures") is not None else reference.get("points")
-        if results is not None and len(results):
-            shown.insert(0, Lane("Reference", str(reference.get("name", "")), results=results, reference=True))
-        self.table.set_lanes(shown)
+        results = results_of(reference)
+        name = str(reference.get("name", "")).removeprefix("the same ODE in ")
+        first = Lane("Reference", name, results=results, reference=True)
+        shown = [lane_of(entry) for entry in data["lanes"]]
+        plain = [not is_exact(str(entry["name"])) for entry in data["lanes"]]
+        errors = [lane.error for lane, own in zip(shown, plain, strict=True) if own and math.isfinite(lane.error)]
+        least = min(errors) if len(errors) > 1 else math.nan
+        shown = [replace(lane, best=own and lane.error == least) for lane, own in zip(shown, plain, strict=True)]
+        self.table.set_lanes([first, *shown])
         done = [entry for entry in data["lanes"] if entry.get("done")]
         self.said.setText(race_words(done) if len(done) == len(data["lanes"]) else "")
         self.told.emit(f"{len(results) if results is not None else self.state.request().count} samples")
@@ -198,34 +210,48 @@ class RacePage(QWidget):
         self.lanes.drop(self._place(row))
 
     def _place(self, row: int) -> int:
-        """Which of the settings' lanes a row of the table is; the exact ones have none of their own."""
-        rows = [
-            n for n, lane in enumerate(self.table.lanes()) if not lane.reference and not lane.name.endswith("exact")
-        ]
-        return rows.index(row) if row in rows else -1
+        """Which of the settings' lanes a row of the table is; -1 for the reference."""
+        names = [str(entry["name"]) for entry in self._data.get("lanes") or ()]
+        if not 1 <= row <= len(names):
+            return -1
+        alike = [n for n, name in enumerate(names) if is_exact(name) == is_exact(names[row - 1])]
+        return alike.index(row - 1)
 
     def _on_differences(self, on: bool) -> None:
         self.stage.set_page(SECTION, "Show differences" if on else "Hide differences", differences=on)
 
 
+def is_exact(name: str) -> bool:
+    """Whether a lane ran under the exact score."""
+    return name.endswith(" exact")
+
+
+def results_of(entry: Mapping[str, Any]) -> Any | None:
+    """Pictures or points; None while there are none."""
+    found = entry.get("pictures") if entry.get("pictures") is not None else entry.get("points")
+    return found if found is not None and len(found) else None
+
+
 def lane_of(entry: Mapping[str, Any]) -> Lane:
     """A lane of a Frame "race" as a row."""
     sampling = dict(entry.get("sampling") or {})
-    results = entry.get("pictures") if entry.get("pictures") is not None else entry.get("points")
+    results = results_of(entry)
     error = float(entry.get("error", math.nan))
-    arrived = results is not None and len(results) > 0
+    arrived = results is not None
     noisy = arrived and bool(entry.get("done")) and not math.isfinite(error)
     steps = int(sampling.get("steps", 0))
     spacing = SPACINGS.get(str(sampling.get("spacing", "")), "").lower()
     noise = [f"{name} {sampling[name]:g}" for name in ("eta", "churn") if sampling.get(name)]
+    name = str(entry["name"])
+    note = ["exact score"] * is_exact(name) + [f"{steps} steps"] * (steps > 0) + [spacing] * bool(spacing) + noise
     return Lane(
-        str(entry["name"]),
-        ", ".join([*([f"{steps} steps"] if steps else []), *([spacing] if spacing else []), *noise]),
+        sampler_name(str(sampling.get("sampler", name))),
+        ", ".join(note),
         int(entry.get("evaluations", 0)),
         float(entry.get("seconds", math.nan)) if arrived else math.nan,
         error,
         "draws noise" if noisy else "",
-        results if arrived else None,
+        results,
         entry.get("difference"),
         tuple(str(word) for word in entry.get("judged") or ()),
         sampler_colour(str(sampling.get("sampler", ""))),
@@ -239,7 +265,7 @@ def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
     >>> race_words([{"name": "DDIM", "error": 0.2}, {"name": "Heun", "error": 0.05}])
     'Heun ends closest to the reference, 4 times closer than DDIM.'
     """
-    plain = [lane for lane in lanes if not str(lane["name"]).endswith("exact")]
+    plain = [lane for lane in lanes if not is_exact(str(lane["name"]))]
     known = sorted((float(n["error"]), str(n["name"])) for n in plain if math.isfinite(float(n["error"])))
     said = []
     if len(known) > 1:

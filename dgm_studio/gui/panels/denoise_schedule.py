@@ -49,7 +49,7 @@ TITLES = {
     "alpha-bar": "Share of the picture in the power (alpha-bar)",
     "beta": "Beta, noise added in one step",
 }
-PLACES = (0.0, 0.15, 0.35, 0.5, 0.65, 0.85, 1.0)  # of the knots that a preset is bent by
+PLACES = (0.0, 0.02, 0.12, 0.3, 0.5, 0.7, 0.88, 0.98, 1.0)  # of the knots that a preset is bent by
 SHOWN = tuple(round(k / 8, 4) for k in range(9))
 
 
@@ -150,7 +150,7 @@ class SchedulePage(QWidget):
         if request == self._asked:
             return
         if self._own is None and request.schedule != "model":
-            self.stage.ask(REFERENCE, ShowSchedule(self.stage.card.key, shown=()))
+            self.stage.ask(REFERENCE, ShowSchedule(self.stage.card.key, shown=(0.0,)))
         self._asked = request
         self.frame.show_waiting()
         self.stage.ask(TOPIC, request)
@@ -339,14 +339,15 @@ class SchedulePage(QWidget):
         )
         self.curve.set_reader(self._read)
         self._show_knots()
-        self.strip.set_frames(data["pictures"], SHOWN, np.asarray(data["shown_log_snr"], float).tolist())
+        shown = data["pictures"] if "pictures" in data else data["points"]
+        self.strip.set_frames(shown, SHOWN, np.asarray(data["shown_log_snr"], float).tolist())
         self.settings.show_end(data.get("terminal") or {}, list(data.get("warnings") or ()))
         self.settings.train.setEnabled(self._trainable())
         why = "" if self._trainable() else f"{self.stage.card.title} has no schedule that is a setting of training."
         self.settings.train.setToolTip(why or "A new run of the same system and data")
         self.settings.reset.setEnabled(self.schedule() != "model")
         steps = data.get("of")
-        self.told.emit(f"{int(steps):,} steps" if steps else "")
+        self.told.emit(f"T = {int(steps):,}" if steps else "")
 
     def _show_knots(self) -> None:
         view = self._view()

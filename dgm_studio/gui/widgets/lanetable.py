@@ -29,7 +29,7 @@ from dgm_studio.gui.widgets.painting import (
 HEAD, LINE, NAME = 24, 16, 148
 COLUMNS = (("Evaluations", 78), ("Seconds", 66), ("Error", 74))
 SIDE, LEAST_SIDE, GAP = 76, 30, 4
-PLANE = 150  # side of a lane's plane, for points
+PLANE = 112  # side of a lane's plane, for points
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _CENTRE = Qt.AlignmentFlag.AlignCenter
@@ -53,6 +53,7 @@ class Lane:
         colour: Of its points and its dot.
         done: Whether it has arrived.
         reference: Whether the others are held against it.
+        best: Whether its error is the least.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Lane:
     colour: str = ""
     done: bool = True
     reference: bool = False
+    best: bool = False
 
 
 class LaneTable(QWidget):
@@ -88,7 +90,7 @@ class LaneTable(QWidget):
         self._planar, self._differences = False, False
         self._count, self._shape = 1, QSize(1, 1)
         self._selected, self._hover = -1, -1
-        self._reach = 1.0
+        self._reach, self._peak = 1.0, 0
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
@@ -108,9 +110,11 @@ class LaneTable(QWidget):
         if self._planar:
             every = np.concatenate([r[np.isfinite(r).all(1)] for r in known])
             self._reach = 1.08 * float(np.abs(every).max()) if every.size else 1.0
+        far = [int(n.difference.max()) for n in lanes if n.difference is not None and n.difference.size]
+        self._peak = max(far, default=0) if not self._planar else 0
         for lane in lanes if not self._planar else ():
             self._sheets.append(_sheet(lane.results))
-            self._maps.append(_sheet(lane.difference, shaded=True))
+            self._maps.append(_sheet(lane.difference, self._peak))
         self._selected = min(self._selected, len(self._lanes) - 1)
         self._describe()
         self.updateGeometry()
@@ -184,7 +188,8 @@ class LaneTable(QWidget):
         if self._planar:
             return float(look.px(PLANE) + look.px(12))
         high = self._side() * self._shape.height() / self._shape.width()
-        if self._differences and self._lanes[lane].difference is not None:
+        far = self._lanes[lane].difference
+        if self._differences and far is not None and len(far):
             high = 2 * high + GAP
         words = look.px(LINE) if self._lanes[lane].words else 0
         return float(max(high + words, 2 * look.px(LINE)) + look.px(12))
@@ -255,7 +260,9 @@ class LaneTable(QWidget):
         for words, wide in COLUMNS:
             draw_text(painter, QRectF(left, 0, look.px(wide), head), words, font, ink, _RIGHT)
             left += look.px(wide)
-        words = "Results from the same noise" + (" and their distance from the reference" * self._differences)
+        words = "Results from the same noise"
+        if self._differences and self._peak:
+            words = f"Results, and differences up to {self._peak} of 255"
         draw_text(painter, QRectF(self._left(), 0, self.width() - self._left(), head), words, font, ink)
         for place, lane in enumerate(self._lanes):
             self._paint_lane(painter, place, lane)
@@ -295,11 +302,10 @@ class LaneTable(QWidget):
             _three(lane.seconds) if math.isfinite(lane.seconds) else "",
             _three(lane.error) if math.isfinite(lane.error) else "",
         )
-        best = lane.error == min((n.error for n in self._lanes if math.isfinite(n.error)), default=math.nan)
         for (title, wide), words in zip(COLUMNS, figures, strict=True):
             box = QRectF(left, middle - line / 2, look.px(wide), line)
             font, ink = look.figures(), look.colour("text")
-            if best and title == "Error":  # a tick besides the colour
+            if lane.best and title == "Error":  # a tick besides the colour
                 ink = look.colour("good")
                 words = f"\N{CHECK MARK} {words}"
             draw_text(painter, box, words, font, ink, _RIGHT)
@@ -319,7 +325,13 @@ class LaneTable(QWidget):
         sheet = self._sheets[place] if place < len(self._sheets) else None
         if sheet is None:
             box = QRectF(self._left(), self.row(place).top(), self.width() - self._left(), self.row(place).height())
-            draw_text(painter, box, "Waiting for its turn", look.font("caption"), look.colour("text2"))
+            draw_text(
+                painter,
+                box,
+                "Followed last" if lane.reference else "Waiting for its turn",
+                look.font("caption"),
+                look.colour("text2"),
+            )
             return
         shaded = self._maps[place] if self._differences else None
         for sample in range(len(lane.results if lane.results is not None else ())):
@@ -365,12 +377,11 @@ class LaneTable(QWidget):
 
     def _paint_distances(self, painter: QPainter, box: QRectF, far: npt.NDArray[np.float64], lane: Lane) -> None:
         look = theme.current()
-        most = (
-            max((float(np.nanmax(n.difference)) for n in self._lanes if n.difference is not None), default=1.0) or 1.0
-        )
+        every = [np.asarray(n.difference, float) for n in self._lanes if n.difference is not None]
+        most = max((float(np.nanmax(row)) for row in every if row.size), default=0.0) or 1.0
         if box.width() < look.px(60):
             return
-        words = "Distance of each from the reference, farthest first"
+        words = "Distances from the reference, sorted"
         head = QRectF(box.left(), box.top(), box.width(), look.px(LINE))
         draw_text(painter, head, words, look.font("caption"), look.colour("text2"))
         ground, wide = box.bottom() - 1, min(box.width() / len(far), look.px(8))
@@ -398,12 +409,14 @@ class LaneTable(QWidget):
         self.setAccessibleDescription(self.told(lane) if lane >= 0 else every)
 
 
-def _sheet(pictures: Results | None, *, shaded: bool = False) -> QImage | None:
-    """A batch as one image, a picture under the other; differences in colours that grow brighter."""
+def _sheet(pictures: Results | None, peak: int = 0) -> QImage | None:
+    """A batch as one image, a picture under the other; differences in colours, the brightest at `peak`."""
     if pictures is None or not len(pictures):
         return None
+    if peak:
+        pictures = np.asarray(np.minimum(pictures.astype(np.float32) * (255.0 / peak), 255.0), np.uint8)
     image = to_image(np.ascontiguousarray(pictures).reshape(len(pictures) * pictures.shape[1], *pictures.shape[2:]))
-    if shaded and image.format() == QImage.Format.Format_Indexed8:
+    if peak and image.format() == QImage.Format.Format_Indexed8:
         image.setColorTable(theme.colour_table(theme.sequential("magma")))
     return image
 
