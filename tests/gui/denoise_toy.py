@@ -27,6 +27,7 @@ GLASSES = {"name": "glasses", "categories": ("no", "yes")}
 POINTS = Modality("points", "points", (2,))
 LABEL = {"name": "digit", "kind": "label", "categories": DIGITS, "columns": []}
 RECORD = {"name": "attributes", "kind": "attributes", "categories": (), "columns": [HAIR, GLASSES]}
+FEW = "3 steps are too few for this sampler: results are blurred. Take 10 or more."
 REFUSED = "It follows the flow's own time: a DDPM has none."
 SAMPLERS = {
     "ddpm": "",
@@ -220,7 +221,7 @@ class Toy:
             if (index - first) % asked.half == 0 or index == len(log_snr) - 1:
                 yield Frame(f"step/{index}", self.step(asked, index, log_snr, starts, ends))
         steps = len(log_snr) - 1 - first
-        words = ["Too few steps: the pictures are blurred."] if steps < 4 else []
+        words = [FEW] if steps < 4 else []
         judged = [DIGITS[n % 10] for n in range(asked.count)]
         yield Frame("film", {**about, "done": True, "evaluations": steps, "warnings": words, "judged": judged})
 

@@ -9,14 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
+from PySide6.QtGui import (
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QPolygonF,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
 from dgm_studio.gui.widgets.painting import draw_text, focus_ring, follow_theme, plain_rounded
 
 LEFT, RIGHT = 72, 64  # beside the axis: words, and the thumbnails of the tree under it
-BAND = 46  # of the norms
+BAND = 64  # of the norms
 SETTLE_MS = 500
 CURVES = {"x": "x", "clean": "clean estimate", "noise": "noise estimate", "difference": "guidance", "change": "change"}
 COLOURS = dict(zip(CURVES, (0, 1, 2, 3, 4), strict=True))
@@ -55,7 +65,9 @@ class TimeAxis(QWidget):
         self._last, self._index, self._reached, self._branched = 1, 0, 0, 0
         self._log_snr: Curve = np.zeros(0)
         self._curves: Mapping[str, Curve] = {}
-        self._held = False
+        self._held, self._version = False, 0
+        self._cache: QPixmap | None = None
+        self._cache_key: tuple[object, ...] = ()
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self.released)
         self.setAccessibleName("Time, from noise to data")
@@ -75,6 +87,7 @@ class TimeAxis(QWidget):
         """
         self._last, self._reached, self._branched = max(1, last), reached, branched
         self._log_snr, self._curves = log_snr, curves
+        self._version += 1
         self._describe()
         self.update()
 
@@ -152,15 +165,30 @@ class TimeAxis(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Norms, groove, figures, playhead."""
         painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._ground())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_curves(painter)
         self._paint_groove(painter)
-        self._paint_figures(painter)
         self._paint_head(painter)
         if self.hasFocus():
             focus_ring(painter, QRectF(self.rect()))
 
     # -- painting ------------------------------------------------------------------------------------------------------
+
+    def _ground(self) -> QPixmap:
+        """What does not move with the handle, drawn once for each film, size and theme."""
+        ratio = self.devicePixelRatioF()
+        key = (self.width(), self.height(), ratio, theme.current(), self._version)
+        if self._cache is None or key != self._cache_key:
+            self._cache = QPixmap(math.ceil(self.width() * ratio), math.ceil(self.height() * ratio))
+            self._cache.setDevicePixelRatio(ratio)
+            self._cache.fill(Qt.GlobalColor.transparent)
+            self._cache_key = key
+            painter = QPainter(self._cache)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint_curves(painter)
+            self._paint_figures(painter)
+            painter.end()
+        return self._cache
 
     def _ends(self) -> tuple[float, float]:
         look = theme.current()

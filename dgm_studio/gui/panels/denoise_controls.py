@@ -16,7 +16,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.form import QuietCombo
 from dgm_studio.gui.panels.cross_editors import editor_of
 from dgm_studio.gui.panels.cross_state import in_frame
-from dgm_studio.gui.panels.denoise_state import MOST_SAMPLES, MOST_STEPS, Stage
+from dgm_studio.gui.panels.denoise_state import MOST_POINTS, MOST_SAMPLES, MOST_STEPS, Stage
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.fold import Fold
 from dgm_studio.gui.widgets.iconbutton import Button, IconButton
@@ -211,7 +211,9 @@ class DrawsCard(Card):
     def __init__(self, stage: Stage, parent: QWidget) -> None:
         super().__init__("Draws", parent)
         self.stage = stage
-        self.count = ValueSlider("Samples", 1, MOST_SAMPLES, 16, self, whole=True)
+        self.count = ValueSlider(
+            "Samples", 1, MOST_SAMPLES if stage.pictures else MOST_POINTS, 16, self, log=True, whole=True
+        )
         self.count.set_name_width(NAME)
         self.seed = label("", "figures", self)
         self.again = Button("New seed", self, icon="random")

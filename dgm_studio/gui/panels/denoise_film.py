@@ -89,6 +89,7 @@ class Reel(QObject):
         self.films: dict[str, Film] = {}
         self._asked: tuple[str, PlayDenoising] | None = None
         self._coming: Film | None = None
+        self._old: set[str] = set()
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -101,15 +102,21 @@ class Reel(QObject):
         for key in sorted(keys, key=lambda k: k != state.selected):
             wanted = self.stage.request(key)
             film = self.films.get(key)
-            if film is not None and film.asked == wanted and (film.done or film.failed):
+            if film is not None and film.asked == wanted and (film.done or film.failed) and key not in self._old:
                 continue
             if self._asked != (key, wanted):
                 self._asked, self._coming = (key, wanted), None
+                self._old.discard(key)
                 self.stage.ask(TOPIC, wanted)
             return
         if self._asked is not None:
             self._asked = self._coming = None
             self.stage.ask.cancel(TOPIC)
+
+    def outdate(self) -> None:
+        """Other weights: record every film anew; until its first frame comes, the old one is seen."""
+        self._old = set(self.films)
+        self._asked = self._coming = None
 
     def again(self) -> None:
         """After a failure."""

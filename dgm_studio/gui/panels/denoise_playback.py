@@ -15,20 +15,19 @@ from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Failed, Update
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross import bare_scroll
 from dgm_studio.gui.panels.denoise_axis import CURVES, TimeAxis, figure
 from dgm_studio.gui.panels.denoise_beside import BESIDE, Beside, BesideCard
-from dgm_studio.gui.panels.denoise_branching import branch, branch_step, film_words, finer, keep_only, throw
+from dgm_studio.gui.panels.denoise_branching import branch, branch_step, finer
 from dgm_studio.gui.panels.denoise_controls import in_bytes
 from dgm_studio.gui.panels.denoise_film import TOPIC as FILM
 from dgm_studio.gui.panels.denoise_film import Film, Reel
 from dgm_studio.gui.panels.denoise_nearest import NEAREST, NearestCard
-from dgm_studio.gui.panels.denoise_pins import Pinned, PinStrip
+from dgm_studio.gui.panels.denoise_ribbon import Ribbon
 from dgm_studio.gui.panels.denoise_screen import Screen
-from dgm_studio.gui.panels.denoise_state import END, KINDS, MOST_PINS, MOST_TAKES, ROOT, SPEEDS, Pin, Stage
-from dgm_studio.gui.panels.denoise_tree import LANE, BranchTree, Lane, result_of
+from dgm_studio.gui.panels.denoise_state import END, KINDS, MOST_PINS, MOST_TAKES, SPEEDS, Stage
+from dgm_studio.gui.panels.denoise_tree import result_of
 from dgm_studio.gui.widgets.iconbutton import Button
-from dgm_studio.gui.widgets.labels import ElidedLabel, label
+from dgm_studio.gui.widgets.labels import ElidedLabel
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
 from dgm_studio.gui.widgets.transport import Transport
@@ -37,7 +36,6 @@ __all__ = ["FILM", "FilmPage"]
 
 SLOWEST, FASTEST = 8.0, 60.0  # frames a second at normal speed
 LENGTH = 4.0  # s; what a film of middling length takes
-LANES = 4  # of the tree that are seen without scrolling
 SPEED_WORDS = ("\N{VULGAR FRACTION ONE QUARTER}", "\N{VULGAR FRACTION ONE HALF}", "1", "2")
 FEWER = re.compile(r"Take (\d+) or more")
 NOTHING = "No frame yet"
@@ -48,9 +46,11 @@ class FilmPage(QWidget):
 
     Signals:
         told(str): What the film is, for the canvas's corner.
+        retried(): After a failure, where even the model's description has not come.
     """
 
     told = Signal(str)
+    retried = Signal()
     common: ClassVar[frozenset[str]] = frozenset({"sampling", "draws", "condition", "beginning"})
 
     def __init__(self, stage: Stage, parent: QWidget) -> None:
@@ -77,15 +77,12 @@ class FilmPage(QWidget):
         self.speed.setToolTip("Speed of playing: a quarter, a half, normal, double")
         self.pin = Button("Pin", self, icon="pin")
         self.pin.setToolTip("Keep this frame under the film (P)")
-        self.branch = Button("Branch", self, icon="fork")
-        self.finer = Button("Finer", self, icon="plus")
-        self.keep = Button("Keep only this", self, icon="check")
-        self.throw = Button("Throw away", self, icon="trash")
+        self.branch = Button("Branch here", self, icon="fork")
+        self.finer = Button("Finer from here", self, icon="plus")
         self.where = ElidedLabel("", "figures", self)
         self.where.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.axis = TimeAxis(self)
-        self.tree = BranchTree(self)
-        self.pins = PinStrip(self)
+        self.ribbon = Ribbon(self.stage, self.reel, self.axis, self)
         self.notice = ElidedLabel("", "live", self)
         self.remedy = Button("", self, link=True)
 
@@ -102,17 +99,6 @@ class FilmPage(QWidget):
         notice.addWidget(self.notice, 1)
         notice.addWidget(self.remedy)
         notice.addWidget(self.where, 1)
-        self._branches = QWidget(self)
-        heading = QHBoxLayout(self._branches)
-        heading.setContentsMargins(0, 0, 0, 0)
-        heading.setSpacing(theme.SPACE[1])
-        heading.addWidget(label("Branches", "heading", self._branches), 1)
-        heading.addWidget(self.keep)
-        heading.addWidget(self.throw)
-        for strip in (self.tree, self.pins):
-            strip.setObjectName("scrolled")
-        self._tree_area = bare_scroll(self.tree, self, "Branches")
-        self._pins_area = bare_scroll(self.pins, self, "Pinned frames")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
@@ -120,10 +106,7 @@ class FilmPage(QWidget):
         column.addLayout(notice)
         column.addLayout(controls)
         column.addWidget(self.axis)
-        column.addWidget(self._branches)
-        column.addWidget(self._tree_area)
-        column.addWidget(self._pins_area)
-        theme.changed.connect(self._fit)
+        column.addWidget(self.ribbon)
 
     def _connect(self) -> None:
         self.reel.grown.connect(self._on_grown)
@@ -134,20 +117,14 @@ class FilmPage(QWidget):
         self.transport.index_changed.connect(self._on_index)
         self.transport.playing_changed.connect(self._on_playing)
         self.speed.chosen.connect(self._on_speed)
-        self.pin.clicked.connect(self.pin_frame)
+        self.pin.clicked.connect(self.ribbon.pin_frame)
         self.branch.clicked.connect(self.branch_here)
         self.finer.clicked.connect(self.finer_here)
-        self.keep.clicked.connect(self._on_keep)
-        self.throw.clicked.connect(self._on_throw)
         self.axis.pressed.connect(self.transport.stop)
         self.axis.scrubbed.connect(self._on_index)
         self.axis.released.connect(self._on_scrubbed)
         self.axis.key.connect(self.take_key)
-        self.tree.key.connect(self.take_key)
-        self.tree.chosen.connect(self._on_take)
-        self.tree.thrown.connect(self._throw)
-        self.pins.chosen.connect(self._on_pin)
-        self.pins.removed.connect(self._on_unpin)
+        self.ribbon.key.connect(self.take_key)
         self.remedy.clicked.connect(self._on_remedy)
 
     def set_studio(self, studio: Studio | None) -> None:
@@ -163,7 +140,8 @@ class FilmPage(QWidget):
         self.show_state()
 
     def forget(self) -> None:
-        """Other weights: every film is asked anew; until its first frame comes, the old one is seen."""
+        """Other weights: every film is asked anew."""
+        self.reel.outdate()
         self.nearest.forget()
         self.beside.forget()
 
@@ -229,7 +207,7 @@ class FilmPage(QWidget):
         """Keys of a video player; B branches, P pins, O loops, R draws other noise, Escape shows all samples."""
         actions = {
             Qt.Key.Key_B: self.branch_here,
-            Qt.Key.Key_P: self.pin_frame,
+            Qt.Key.Key_P: self.ribbon.pin_frame,
             Qt.Key.Key_O: self._toggle_loop,
             Qt.Key.Key_R: self._reroll,
             Qt.Key.Key_Escape: self._show_all,
@@ -279,8 +257,7 @@ class FilmPage(QWidget):
             self.transport.set_rate(rate * state.speed)
             self.pictures.set_captions([f"the judge sees {word}" for word in film.about.get("judged") or ()])
         self._tell(film)
-        self._show_tree()
-        self._show_pins()
+        self.ribbon.show_state()
         self.pictures.other.setVisible(bool(state.beside))
         self.show_frame()
         self.nearest.show_state()
@@ -333,60 +310,13 @@ class FilmPage(QWidget):
         film = self.reel.film()
         last = film.last() if film is not None else 0
         at, full = branch_step(index, last), len(self.stage.state.takes) >= MOST_TAKES
-        for button, words, hint in (
-            (self.branch, f"Branch at {at}", "Go on from this step with other noise, to be changed in the column (B)"),
-            (self.finer, f"Finer from {at}", "Go on from this step with twice as many steps"),
+        for button, hint in (
+            (self.branch, f"Go on from step {at} with other noise, to be changed in the column (B)"),
+            (self.finer, f"Go on from step {at} with twice as many steps"),
         ):
-            button.setText(words)
             button.setEnabled(film is not None and last > 1 and not full)
             button.setToolTip(f"There are {MOST_TAKES} films: throw one away first." if full else hint)
-        self.keep.setVisible(len(self.stage.state.takes) > 2 and self.stage.state.selected != ROOT)
-        self.throw.setVisible(self.stage.state.selected != ROOT)
         self.pin.setEnabled(film is not None and len(self.stage.state.pins) < MOST_PINS)
-
-    def _show_tree(self) -> None:
-        state, several = self.stage.state, len(self.stage.state.takes) > 1
-        self._tree_area.setVisible(several)
-        self._branches.setVisible(several)
-        if several:
-            film = self.reel.film()
-            last = film.last() if film is not None else 1
-            lanes = [self._lane(take.key) for take in state.takes]
-            self.tree.set_lanes(lanes, state.selected, self.axis.x_of, last)
-            self._fit()
-
-    def _lane(self, key: str) -> Lane:
-        reel, take = self.reel, self.stage.state.take(key)
-        film = reel.film(key)
-        start = self._axis_step(take.parent, self.stage.branches_at(take)) if take.parent else 0.0
-        if film is None:
-            return Lane(key, take.parent, film_words(self.stage, take), start, start)
-        values = reel.picture(key, film.last(), "clean")
-        thumb = result_of(values, self.stage.state.sample)
-        reached = self._axis_step(key, max(film.reached(), film.begins()))
-        return Lane(key, take.parent, film_words(self.stage, take), start, reached, thumb)
-
-    def _axis_step(self, key: str, step: int) -> float:
-        """Where a step of any film lies on the axis of the selected one: at the same level."""
-        film = self.reel.film(key)
-        levels = film.log_snr() if film is not None else np.zeros(0)
-        return self.axis.step_of(float(levels[step])) if step < len(levels) else float(step)
-
-    def _show_pins(self) -> None:
-        state = self.stage.state
-        self._pins_area.setVisible(bool(state.pins))
-        self.pins.set_pins([self._pinned(pin) for pin in state.pins])
-        self._fit()
-
-    def _pinned(self, pin: Pin) -> Pinned:
-        film = self.reel.film(pin.take)
-        last = film.last() if film is not None else 0
-        step = last if pin.step == END else min(pin.step, last)
-        values = self.reel.picture(pin.take, step, pin.kind) if film is not None else None
-        if values is not None and 0 <= pin.sample < len(values):
-            values = values[pin.sample : pin.sample + 1]
-        name = "" if pin.take == ROOT else f" \N{MIDDLE DOT} {film_words(self.stage, self.stage.state.take(pin.take))}"
-        return Pinned(f"{step} {_SHORT[pin.kind]}{name}", values)
 
     def _show_beside(self, index: int) -> None:
         state, other = self.stage.state, self.pictures.other
@@ -394,22 +324,7 @@ class FilmPage(QWidget):
         other.title.setText(title)
         other.show_frame(state.right, values, norms, state.sample, self.beside.note())
 
-    def _fit(self) -> None:
-        look = theme.current()
-        lanes = min(LANES, len(self.stage.state.takes))
-        self._tree_area.setFixedHeight(lanes * look.px(LANE) + 2)
-        self._pins_area.setFixedHeight(self.pins.sizeHint().height() + 2)
-
     # -- what the hand does --------------------------------------------------------------------------------------------
-
-    def pin_frame(self) -> None:
-        """Keep the frame under the playhead."""
-        state = self.stage.state
-        index, film = self.reel.shown(), self.reel.film()
-        if film is not None and len(state.pins) < MOST_PINS:
-            pin = Pin(state.selected, index, state.right, state.sample)
-            if pin not in state.pins:
-                self.stage.set(f"Pin step {index}", pins=(*state.pins, pin))
 
     def branch_here(self) -> None:
         """Branch at the playhead."""
@@ -439,6 +354,10 @@ class FilmPage(QWidget):
             self._show_beside(self.reel.shown())
 
     def _on_again(self) -> None:
+        if not self.stage.about:
+            self.frame.show_waiting()
+            self.retried.emit()
+            return
         self.reel.again()
         self._show_waiting()
 
@@ -473,27 +392,6 @@ class FilmPage(QWidget):
         if self.stage.state.sample >= 0:
             self._on_sample(-1)
 
-    def _on_take(self, key: str) -> None:
-        if key != self.stage.state.selected:
-            self.stage.set(f"Play {film_words(self.stage, self.stage.state.take(key))}", selected=key)
-
-    def _on_keep(self) -> None:
-        keep_only(self.stage, self.stage.state.selected)
-
-    def _on_throw(self) -> None:
-        self._throw(self.stage.state.selected)
-
-    def _throw(self, key: str) -> None:
-        throw(self.stage, key)
-
-    def _on_pin(self, place: int) -> None:
-        pin = self.stage.state.pins[place]
-        self.stage.set(f"Go to step {pin.step}", selected=pin.take, step=pin.step, right=pin.kind, sample=pin.sample)
-
-    def _on_unpin(self, place: int) -> None:
-        pins = self.stage.state.pins
-        self.stage.set("Take a pin away", pins=pins[:place] + pins[place + 1 :])
-
     def _on_remedy(self) -> None:
         found = FEWER.search(self.notice.text())
         if found is not None:
@@ -501,4 +399,3 @@ class FilmPage(QWidget):
 
 
 _NOTES = {"difference": "There is no guidance here"}
-_SHORT = {"x": "x", "clean": "clean", "noise": "noise", "difference": "guidance"}

@@ -40,7 +40,7 @@ class Side(QWidget):
         head.setSpacing(theme.SPACE[1])
         head.addWidget(self.title, 1)
         head.addWidget(self.choice)
-        head.addWidget(self.figure, 1)
+        head.addWidget(self.figure, 0 if fixed else 1)
         self.title.setMinimumHeight(self.choice.sizeHint().height())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -51,6 +51,7 @@ COMMON = ("sampling", "draws", "condition", "beginning")
 KINDS = {"x": "x at this level", "clean": "Clean estimate", "noise": "Noise estimate", "difference": "Guidance"}
 SPEEDS = (0.25, 0.5, 1.0, 2.0)
 MOST_SAMPLES, MOST_STEPS, MOST_TAKES, MOST_PINS = 64, 1000, 24, 16
+MOST_POINTS, FIRST_POINTS = 512, 256
 ROOT = "0"
 END = -1
 LARGEST_FILM = 512 * 2**20  # bytes of one film; more than that, and only every second, third ... step is kept
@@ -182,7 +183,7 @@ class Stage(QObject):
     def __init__(self, card: ModelCard, ask: Ask, parent: QObject) -> None:
         super().__init__(parent)
         self.card, self.ask = card, ask
-        self.state = StageState()
+        self.state = StageState() if self.pictures else StageState(count=FIRST_POINTS)
         self.about: Mapping[str, Any] = {}
 
     # -- what is known of the model ------------------------------------------------------------------------------------
@@ -383,7 +384,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "section": lambda v: _one_of(v, tuple(SECTIONS)),
     "takes": _takes,
     "selected": str,
-    "count": lambda v: min(max(int(v), 1), MOST_SAMPLES),
+    "count": lambda v: min(max(int(v), 1), MOST_POINTS),
     "step": lambda v: max(int(v), END),
     "left": lambda v: _one_of(v, tuple(KINDS)),
     "right": lambda v: _one_of(v, tuple(KINDS)),
