@@ -73,7 +73,7 @@ class Toy(cross_toy.Toy):
             "picture": self.picture(asked.given),
             "truth": truth,
         }
-        erased = -1 in np.ravel(asked.given.values.get(IMAGE.name, ()))
+        erased = IMAGE.name in asked.given.values and bool((drawn(asked.given.values[IMAGE.name]) < 0).any())
         unknown = {"percentile": math.nan, "threshold": math.nan}
         known = {"percentile": math.nan if erased else 0.63, "threshold": THRESHOLD}
         return [Frame("classes", data | unknown), Frame("classes", data | known)]
@@ -82,6 +82,13 @@ class Toy(cross_toy.Toy):
         pictures = np.stack([[ring(c + 0.2 * r) for c in range(10)] for r in range(asked.rows)])
         data = {"pictures": pictures, "z": np.zeros((asked.rows, 4)), "categories": DIGIT.categories, "how": ""}
         return [Frame("class grid", data)]
+
+    def _AttributeClass(self, asked: Any) -> list[Update]:
+        truth = self.truth(asked.given)
+        one = {"decided": truth, "class": truth if asked.target < 0 else asked.target, "odds": 3.0, "gap": 1.0}
+        one |= {"attribution": np.eye(SIDE, dtype=np.float32) - 0.5, "baseline odds": -7.0}
+        data = {"picture": self.picture(asked.given), "truth": truth, "steps": asked.steps}
+        return [Frame("attribution", data | {"classifiers": {BAYES: one, JUDGE: one | {"gap": 0.01}}})]
 
     def _AttackPicture(self, asked: Any) -> list[Update]:
         truth, x = self.truth(asked.given), self.picture(asked.given)
@@ -248,6 +255,31 @@ def test_one_step_follows_the_slider_and_several_wait_for_the_button(make: Calla
     assert panel.attack.frame.state is CanvasState.READY
     panel.attacking.start.click()
     assert "attack" in toy.waiting  # stopped half way: the same attack can be begun again
+
+
+def test_reasons_are_asked_for_a_class_and_say_when_their_sum_is_off(make: Callable[..., Made]) -> None:
+    panel, toy = make()
+    assert not toy.requests("reasons")
+    go(panel, "reasons")
+    assert toy.requests("reasons")[-1].target == -1
+    assert panel.reasons.table.names() == (BAYES, JUDGE)
+    first, sure = panel.reasons.table.words(BAYES), panel.reasons.table.words(JUDGE)
+    assert first[0] == "decides on 3"
+    assert first[-1] == "sum off by +1 nats (10.0 %): take more points"
+    assert "more points" not in sure[-1]
+    panel.reasoning.target.setCurrentIndex(8)
+    panel.reasoning.target.activated.emit(8)
+    panel.reasoning.baseline.chosen.emit(1)
+    asked = toy.requests("reasons")[-1]
+    assert (asked.target, asked.baseline) == (7, 0.5)
+    assert panel.reasons.table.words(BAYES)[0] == "decides on 3; asked about 7"
+    assert panel.shown() == asked
+    other, _ = make()
+    other.restore(json.loads(json.dumps(ClassifyPanel.state_of(asked))))
+    assert other.shown() == asked
+    refused, _ = make(failing={"reasons": Failed("No gradient.", "Choose another model.")})
+    go(refused, "reasons")
+    assert refused.reasons.frame.state is CanvasState.ERROR
 
 
 def test_an_attack_without_a_first_answer_can_be_stopped(make: Callable[..., Made]) -> None:

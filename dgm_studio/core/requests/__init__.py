@@ -9,6 +9,7 @@ in the standardised coordinates that models see; so does `OpenData`, and samples
 
 from dgm_studio.core.requests.classifying import (
     AttackPicture,
+    AttributeClass,
     ClassifyDatum,
     DrawClassGrid,
     EvaluateClassifier,
@@ -75,6 +76,7 @@ from dgm_studio.core.requests.work import (
 
 __all__ = [
     "AttackPicture",
+    "AttributeClass",
     "Beginning",
     "ClassifyDatum",
     "CrossDatum",

@@ -88,6 +88,35 @@ class AttackPicture:
 
 @request
 @dataclass(frozen=True)
+class AttributeClass:
+    """Which pixels speak for a class (Sundararajan, Taly and Yan 2017). Frame "attribution", growing; Progress.
+
+    data: "picture", "truth": index or -1, "steps", "classifiers": {name (those of the model, and "judge"):
+    {"attribution": float32 [H, W] in nats of log-odds, colours added up, "class": whose log-odds, "decided": the class
+    that this classifier takes, "odds": of the picture and "baseline odds": of the baseline, nats, "gap": the sum of the
+    attributions less the difference of the two}}.
+
+    Args:
+        model: Model key.
+        given: The datum.
+        target: The class that is asked about; -1 takes what each classifier decides.
+        steps: Points on the line from the baseline to the picture.
+        baseline: Brightness of the picture that says nothing: 0 is paper.
+        samples: K of the bound behind Bayes' rule.
+        seed: Of its draws, the same at every point.
+    """
+
+    model: str
+    given: Given = field(default_factory=Given)
+    target: int = -1
+    steps: int = 32
+    baseline: float = 0.0
+    samples: int = 10
+    seed: int = 0
+
+
+@request
+@dataclass(frozen=True)
 class ScoreAttacks:
     """Accuracy under attack against epsilon. Frame "robustness", growing; Progress.
 

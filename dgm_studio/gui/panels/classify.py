@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, DataCard, ModelCard
 from dgm_studio.core.outbox import Ticket
-from dgm_studio.core.requests import AttackPicture, ClassifyDatum, DrawClassGrid, OpenData
+from dgm_studio.core.requests import AttackPicture, AttributeClass, ClassifyDatum, DrawClassGrid, OpenData
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Result, Update
 from dgm_studio.gui import theme
@@ -20,6 +20,7 @@ from dgm_studio.gui.panels.classify_attack import ATTACK, AttackCard, AttackPage
 from dgm_studio.gui.panels.classify_jobs import JobPage, LabelsPage, RobustnessPage
 from dgm_studio.gui.panels.classify_outliers import OutliersPage
 from dgm_studio.gui.panels.classify_page import CLASSES, GRID, BalanceCard, ClassifyPage, PictureCard, ReadingCard
+from dgm_studio.gui.panels.classify_reasons import REASONS, ReasonCard, ReasonsPage
 from dgm_studio.gui.panels.classify_state import SECTIONS, ClassBench, picture_and_label
 from dgm_studio.gui.panels.cross import NARROW, RAIL, Pages, bare_scroll
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
@@ -30,6 +31,7 @@ from dgm_studio.gui.widgets.segmented import SegmentedControl
 DATA = "data"
 TITLES = {
     "classify": "Which class it is",
+    "reasons": "Why it is that",
     "attack": "What fools it",
     "outliers": "What does not belong",
     "labels": "How many labels it takes",
@@ -80,12 +82,15 @@ class ClassifyPanel(Panel):
         self.attacking = AttackCard(bench, rail)
         self.balance = BalanceCard(bench, self.studio, rail)
         self.classify = ClassifyPage(bench, self._canvas)
+        self.reasoning = ReasonCard(bench, rail)
+        self.reasons = ReasonsPage(bench, self._canvas)
         self.attack = AttackPage(bench, self.attacking, self._canvas)
         self.outliers = OutliersPage(bench, self._canvas, rail)
         self.labels = LabelsPage(bench, self._canvas, rail)
         self.robustness = RobustnessPage(bench, self._canvas, rail)
-        self._pages: dict[str, ClassifyPage | AttackPage | JobPage] = {
+        self._pages: dict[str, ClassifyPage | ReasonsPage | AttackPage | JobPage] = {
             "classify": self.classify,
+            "reasons": self.reasons,
             "attack": self.attack,
             "outliers": self.outliers,
             "labels": self.labels,
@@ -94,7 +99,8 @@ class ClassifyPanel(Panel):
         self._jobs: tuple[JobPage, ...] = (self.outliers, self.labels, self.robustness)
         self._cards: dict[QWidget, frozenset[str]] = {
             self.attacking: frozenset({"attack"}),
-            self.picture: frozenset({"classify", "attack"}),
+            self.picture: frozenset({"classify", "reasons", "attack"}),
+            self.reasoning: frozenset({"reasons"}),
             self.reading: frozenset({"classify"}),
             **{page.settings: frozenset({name}) for name, page in self._pages.items() if isinstance(page, JobPage)},
             self.balance: frozenset({"classify", "labels"}) if self.balance.fits() else frozenset(),
@@ -200,23 +206,28 @@ class ClassifyPanel(Panel):
     @classmethod
     def state_of(cls, request: Any) -> dict[str, Any] | None:
         """A datum that is classified or attacked is shown here, and styles by classes."""
-        if not isinstance(request, ClassifyDatum | DrawClassGrid | AttackPicture):
+        if not isinstance(request, ClassifyDatum | DrawClassGrid | AttackPicture | AttributeClass):
             return None
         given = request.given
         found = {"section": "classify", "index": given.index, "split": given.split, "values": given.values}
         found["seed"] = request.seed
         if isinstance(request, DrawClassGrid):
             return found | {"styles": request.rows}
+        if isinstance(request, AttributeClass):
+            reasons = {"target": request.target, "points": request.steps, "baseline": request.baseline}
+            return found | {"section": "reasons", "samples": request.samples} | reasons
         if isinstance(request, ClassifyDatum):
             return found | {"samples": request.samples}
         names = ("epsilon", "method", "steps", "restarts", "draws")
         return found | {"section": "attack"} | {name: getattr(request, name) for name in names}
 
-    def shown(self) -> ClassifyDatum | DrawClassGrid | AttackPicture:
-        """The attack; else the grid, which is what a picture file can hold; where there is none, the classes."""
+    def shown(self) -> ClassifyDatum | DrawClassGrid | AttackPicture | AttributeClass:
+        """The attack, the reasons; else the grid, which a picture file can hold; where there is none, the classes."""
         state, key = self.bench.state, self.card.key
         if state.section == "attack":
             return state.attack(key)
+        if state.section == "reasons":
+            return state.reasons(key)
         return state.grid(key) if self.classify.grid_shown else state.classes(key)
 
     def hears(self, ticket: Ticket) -> bool:
@@ -234,6 +245,8 @@ class ClassifyPanel(Panel):
             self.attack.receive(topic, update, ticket)
         elif isinstance(update, Cancelled):
             return
+        elif topic == REASONS:
+            self.reasons.receive(topic, update, ticket)
         elif topic in (CLASSES, GRID):
             self.classify.receive(topic, update, ticket)
             if topic == CLASSES and isinstance(update, Frame | Failed):
@@ -246,7 +259,7 @@ class ClassifyPanel(Panel):
 
     def take_file(self, path: str) -> bool:
         """A picture of the user's is classified, or attacked where the attack is in sight."""
-        if self.bench.state.section not in ("classify", "attack"):
+        if self.bench.state.section not in ("classify", "reasons", "attack"):
             self.bench.set("Show classify", section="classify")
         self.picture.take_file(path)
         return True
@@ -289,11 +302,14 @@ class ClassifyPanel(Panel):
         """Ask what the section in sight shows; the attack needs the example's class, which the first page knows."""
         section = self.bench.state.section
         example = changed is None or bool(changed & {"index", "split"})
-        if section == "classify" or (section == "attack" and (example or not self.bench.example)):
+        datum = section in ("attack", "reasons")
+        if section == "classify" or (datum and (example or not self.bench.example)):
             self.busy.emit(True)
             self.classify.ask()
         if section == "attack" and (changed is None or changed & (ATTACKED | {"section"})):
             self.attack.ask()
+        if section == "reasons":
+            self.reasons.ask()
 
     def _on_section(self, place: int) -> None:
         name = list(SECTIONS)[place]
@@ -307,7 +323,7 @@ class ClassifyPanel(Panel):
         self._corner.setText(self._corners.get(section, ""))
         for card, sections in self._cards.items():
             card.setVisible(section in sections)
-        for part in (self.picture, self.reading, self.attacking):
+        for part in (self.picture, self.reading, self.reasoning, self.attacking):
             part.show_state()
         if self.bench.state.jobs != self._job_settings():
             self._show_job_settings()

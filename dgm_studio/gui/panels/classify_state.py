@@ -12,12 +12,13 @@ from PySide6.QtCore import QObject
 
 from dgm_studio.core.cards import Modality, ModelCard, as_json
 from dgm_studio.core.packed import drawn
-from dgm_studio.core.requests import AttackPicture, ClassifyDatum, DrawClassGrid, Given
+from dgm_studio.core.requests import AttackPicture, AttributeClass, ClassifyDatum, DrawClassGrid, Given
 from dgm_studio.gui.panels.cross_state import SPLITS, Bench, CrossState, likeliest, one_hot, readable
 from dgm_studio.gui.panels.spec import Ask
 
 SECTIONS = {
     "classify": "Classify",
+    "reasons": "Reasons",
     "attack": "Attack",
     "outliers": "Outliers",
     "labels": "Labels",
@@ -27,8 +28,9 @@ JUDGE = "judge"
 METHODS = {"fgsm": "FGSM", "pgd": "PGD"}
 MOST_EPSILON = 0.3
 MOST_STYLES = 8
-MOST = {"samples": 100, "styles": MOST_STYLES, "steps": 100, "restarts": 10, "draws": 16}
-KEPT = ("section", "index", "split", "values", "samples", "seed", "styles", "epsilon", "method", *tuple(MOST)[2:], "jobs")
+MOST = {"samples": 100, "styles": MOST_STYLES, "steps": 100, "restarts": 10, "draws": 16, "points": 300}
+DATUM = ("section", "index", "split", "values", "seed")
+KEPT = (*DATUM, *MOST, "epsilon", "method", "target", "baseline", "jobs")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class ClassState(CrossState):
         steps: Of PGD.
         restarts: Of PGD.
         draws: Draws a gradient is averaged over.
+        points: On the line along which reasons are gathered.
+        target: The class that reasons are asked for, -1 for what each classifier decides.
+        baseline: Brightness of the picture that says nothing.
         jobs: Settings of what takes a while, by section and name.
     """
 
@@ -55,6 +60,9 @@ class ClassState(CrossState):
     steps: int = 10
     restarts: int = 2
     draws: int = 4
+    points: int = 32
+    target: int = -1
+    baseline: float = 0.0
     jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,6 +90,11 @@ class ClassState(CrossState):
         steps, restarts = (self.steps, self.restarts) if self.method == "pgd" else (1, 1)
         given = self.given()
         return AttackPicture(model, given, self.epsilon, self.method, steps, restarts, self.draws, seed=self.seed)
+
+    def reasons(self, model: str) -> AttributeClass:
+        """Which pixels speak for a class."""
+        target, steps = self.target, self.points
+        return AttributeClass(model, self.given(), target, steps, self.baseline, self.samples, self.seed)
 
 
 class ClassBench(Bench):
@@ -192,6 +205,8 @@ _READERS: dict[str, Callable[[Any, Sequence[str]], Any]] = {
     "values": lambda v, known: {str(n): _tuples(own) for n, own in v.items() if n in known},
     "seed": lambda v, _: int(v),
     "epsilon": _epsilon,
+    "target": lambda v, _: max(-1, int(v)),
+    "baseline": lambda v, _: min(max(float(v), 0.0), 1.0) if math.isfinite(float(v)) else None,
     "method": lambda v, _: v if v in METHODS else None,
     "jobs": lambda v, _: {str(s): {str(n): int(x) for n, x in own.items()} for s, own in v.items() if s in SECTIONS},
     **{name: _whole(name) for name in MOST},

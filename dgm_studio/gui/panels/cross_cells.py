@@ -156,8 +156,11 @@ def _paint_judged(painter: QPainter, rect: QRectF, cell: Cell) -> None:
     right = cell.judged.get("right")
     if "," in word and right is not None:  # of many things, how many
         word, agrees = f"{float(right):.0%} right".replace("%", " %"), agrees or None
-    wide = QFontMetrics(font).horizontalAdvance(word)
     side = look.px(14) if agrees is not None else 0
+    wide = QFontMetrics(font).horizontalAdvance(word)
+    if wide > rect.width() - side and word.endswith(" % right"):  # the figure is what counts
+        word = word.removesuffix(" right")
+        wide = QFontMetrics(font).horizontalAdvance(word)
     left = max(rect.left(), rect.center().x() - (wide + side) / 2)
     draw_text(
         painter,
