@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -33,7 +34,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.shelf import data_words, digits, headline, metric_words, short_title
 from dgm_studio.gui.thumbs import Thumbnails
 from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.iconbutton import IconButton
+from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.painting import draw_picture, draw_text, plain_rounded
 from dgm_studio.gui.widgets.searchfield import SearchField
@@ -272,6 +273,7 @@ class Library(Card):
         chosen(ModelCard): Look at it.
         menu_wanted(ModelCard, QPoint): Its menu, at a place on the screen.
         renamed(ModelCard), deleted(ModelCard): F2 and Delete.
+        trash_wanted(QPoint): What can be done with deleted runs, at a place on the screen.
         open_wanted(): Choose a file.
         collapse_wanted(): Take the column away.
     """
@@ -280,6 +282,7 @@ class Library(Card):
     menu_wanted = Signal(object, QPoint)
     renamed = Signal(object)
     deleted = Signal(object)
+    trash_wanted = Signal(QPoint)
     open_wanted = Signal()
     collapse_wanted = Signal()
 
@@ -316,6 +319,14 @@ class Library(Card):
             self.view.clearSelection()
             self.view.setCurrentIndex(QModelIndex())
 
+    def show_trash(self, words: str) -> None:
+        """Say what is in the trash; "" hides the line."""
+        self.trash.setText(words)
+        self.trash.setVisible(bool(words))
+
+    def _want_trash(self) -> None:
+        self.trash_wanted.emit(self.trash.mapToGlobal(QPoint(0, 0)))
+
     def _build(self) -> None:
         whole = self.layout()
         if whole is not None:
@@ -338,8 +349,13 @@ class Library(Card):
         filter_row.addWidget(self.search)
         self.body.addLayout(filter_row)
         self.body.addWidget(self.view, 1)
-        foot = QHBoxLayout()
+        foot = QVBoxLayout()
         foot.setContentsMargins(theme.SPACE[2], 0, theme.SPACE[2], 0)
+        foot.setSpacing(theme.SPACE[0])
+        self.trash = Button("", self, icon="trash", link=True)
+        self.trash.hide()
+        self.trash.clicked.connect(self._want_trash)
+        foot.addWidget(self.trash, 0, Qt.AlignmentFlag.AlignLeft)
         foot.addWidget(label("Drop a file here to open it safely", "secondary", self, wrap=True))
         self.body.addLayout(foot)
 

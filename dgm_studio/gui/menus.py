@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +13,15 @@ from PySide6.QtWidgets import QMenu
 
 from dgm_studio.core.cards import ModelCard, split_key
 from dgm_studio.core.requests import Train
-from dgm_studio.core.resources import home, runs_dir
-from dgm_studio.core.runs import RunFolder, new_run_folder
+from dgm_studio.core.runs import RunFolder
+from dgm_studio.core.trash import throw_away
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import actions, choosing, places
+from dgm_studio.gui import actions, choosing, places, trash
 from dgm_studio.gui.palette import Command
 from dgm_studio.gui.statusbar import LIVE_STATES
 
 if TYPE_CHECKING:
     from dgm_studio.gui.window import StudioWindow
-
-MOST_DELETED = 8  # deleted runs that the palette offers to bring back
 
 
 def folder_of(card: ModelCard) -> Path:
@@ -152,43 +147,17 @@ def delete(window: StudioWindow, card: ModelCard) -> None:
         window.say(f"{card.name} is training. Stop it first.")
         return
     folder = folder_of(card)
-    trash = home() / "trash"
-    trash.mkdir(parents=True, exist_ok=True)
-    target = trash / f"{folder.name}.{time.time_ns()}"
+    if RunFolder(folder).locked():
+        window.say(f"{card.name} is being trained by another process. Stop it there first.")
+        return
     try:
-        os.replace(folder, target)
-    except OSError:
-        try:
-            shutil.move(folder, target)
-        except OSError as error:
-            window.say(f"The run could not be deleted: {error}.")
-            return
+        run = throw_away(folder)
+    except OSError as error:
+        window.say(f"The run could not be deleted: {error.strerror or error}.")
+        return
     close(window, card)
     window.reread_runs()
-    window.say(f"{card.name} is in the trash.", "Undo", partial(_bring_back, window, target, folder))
-
-
-def _bring_back(window: StudioWindow, target: Path, folder: Path) -> None:
-    if folder.exists():  # another run has taken the name in the meantime
-        folder = new_run_folder(folder.name)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(target, folder)
-    except OSError as error:
-        window.say(f"The run could not be brought back: {error.strerror or error}. It is in {target}.")
-        return
-    window.reread_runs()
-    window.say(f"{folder.name} is back.", "Open", partial(window.open, f"run:{folder}"))
-
-
-def _deleted(window: StudioWindow) -> list[Command]:
-    """Runs in the trash, the one deleted last first."""
-    trash = home() / "trash"
-    found = sorted(trash.iterdir(), key=lambda p: p.suffix, reverse=True) if trash.is_dir() else []
-    return [
-        Command(f"Bring back {p.stem}", partial(_bring_back, window, p, runs_dir() / p.stem), "trash", "deleted run")
-        for p in found[:MOST_DELETED]
-    ]
+    window.say(f"{card.name} is in the trash.", "Undo", partial(trash.bring_back, window, run, folder))
 
 
 def commands(window: StudioWindow) -> list[Command]:
@@ -205,7 +174,7 @@ def commands(window: StudioWindow) -> list[Command]:
     for data in window.shelf.data().values():
         act = partial(window.new_run, data=data.name)
         found.append(Command(f"Train on {data.title}", act, "curves", f"data · {data.name}", data.summary))
-    found += _deleted(window)
+    found += trash.commands(window)
     for act_ in actions.ACTS:
         found.append(Command(act_.name, partial(act_.run, window), act_.icon, act_.keys))
     return found

@@ -19,7 +19,7 @@ from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import Export, OpenModel, Train
 from dgm_studio.core.studio import Journal, Studio
 from dgm_studio.core.updates import Done, Failed, Frame, Metrics, Problem, Result, Update
-from dgm_studio.gui import actions, drops, menus, newrun, places, session, theme, wishes
+from dgm_studio.gui import actions, drops, menus, newrun, places, session, theme, trash, wishes
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.centre import Centre
 from dgm_studio.gui.docks import Docks
@@ -245,6 +245,7 @@ class StudioWindow(QMainWindow):
         """Read the list of runs from disk again."""
         self.runs = tuple(self.shelf.runs())
         self.refresh_library()
+        trash.show(self)
 
     def _entry(self, card: ModelCard, job: Job | None) -> Entry:
         share = None
@@ -325,6 +326,7 @@ class StudioWindow(QMainWindow):
         self.library.menu_wanted.connect(partial(menus.show, self))
         self.library.renamed.connect(partial(menus.rename, self))
         self.library.deleted.connect(partial(menus.delete, self))
+        self.library.trash_wanted.connect(partial(trash.open_menu, self))
         self.library.open_wanted.connect(self.choose_file)
         self.library.collapse_wanted.connect(self.toggle_library)
         self.top.library_wanted.connect(self.toggle_library)

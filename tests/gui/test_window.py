@@ -17,9 +17,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
 
 from dgm_studio.core import requests
+from dgm_studio.core import trash as core_trash
 from dgm_studio.core.engine import Job
+from dgm_studio.core.runs import RunFolder
 from dgm_studio.core.updates import Problem
-from dgm_studio.gui import drops, menus, newrun, session, shots, theme
+from dgm_studio.gui import choosing, drops, menus, newrun, session, shots, theme, trash
 from dgm_studio.gui.library import ENTRY, Entry
 from dgm_studio.gui.panels.samples import SamplesPanel
 from dgm_studio.gui.shots import pass_time
@@ -277,6 +279,38 @@ def test_deleting_a_run_moves_it_to_the_trash_and_undo_brings_it_back(window: St
     assert "Only runs" in window.toast.words()
 
 
+def test_the_trash_says_what_it_holds_and_is_emptied_only_after_a_question(
+    window: StudioWindow, tmp_path: Path, studio_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(choosing, "ask_yes", lambda *arguments: asked.append(arguments))
+    assert window.library.trash.isHidden()
+    for number in range(3):
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        (folder / "run.json").write_bytes(b" " * 1_000_000)
+        window.studio.add(model(f"run:{folder}"))
+        menus.delete(window, model(f"run:{folder}"))
+    assert not window.library.trash.isHidden() and window.library.trash.text() == "3 deleted runs, 3.0 MB"
+    titles = [command.title for command in menus.commands(window) if command.icon == "trash"]
+    assert titles == ["Bring back run-2", "Bring back run-1", "Bring back run-0", "Empty the trash"]
+    trash.bring_back(window, core_trash.contents()[1])
+    assert window.library.trash.text() == "2 deleted runs, 2.0 MB"
+    trash.ask_to_empty(window)
+    assert len(core_trash.contents()) == 2 and "2 deleted runs, 2.0 MB, for good?" in asked[0][2]
+    asked[0][3]()
+    assert shots.wait_until(window.library.trash.isHidden, 10, quiet=0.0) and core_trash.contents() == ()
+    assert window.toast.words() == "The trash is empty: 2.0 MB are free again."
+
+
+def test_a_run_that_another_process_trains_is_not_deleted_under_its_hands(window: StudioWindow, tmp_path: Path) -> None:
+    folder = tmp_path / "far"
+    window.studio.add(model(f"run:{folder}"))
+    with RunFolder(folder).lock():
+        menus.delete(window, model(f"run:{folder}"))
+        assert folder.is_dir() and "trained by another process" in window.toast.words()
+
+
 def test_the_theme_and_the_scale_change_while_everything_is_open_and_nothing_is_clipped(window: StudioWindow) -> None:
     window.open("zoo:vae-digits", "samples")
     turn(window)
@@ -312,6 +346,7 @@ from typing import Any
 from PySide6.QtCore import QTimer
 from dgm_studio import app
 from dgm_studio.core import requests
+from dgm_studio.core import trash as core_trash
 from tests.gui import window_fakes as fakes
 
 application = app.make_application()
