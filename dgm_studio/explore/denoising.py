@@ -18,7 +18,7 @@ from dgm_studio.explore.answers import answers
 from dgm_studio.explore.denoising_films import results_of
 from dgm_studio.explore.denoising_troubles import about_schedule
 from dgm_studio.explore.denoising_truth import truth_of
-from dgm_studio.explore.denoising_values import Denoiser, denoiser_of, reader_of, source_of, terminal
+from dgm_studio.explore.denoising_values import Denoiser, denoiser_of, reader_of, source_of, terminal, time_at
 from dgm_studio.explore.loaded import as_floats
 from dgm_studio.explore.neighbours import MOST_NEIGHBOURS, index_of, measure_held_out
 from dgm_studio.explore.samples import labels_of, rows_of
@@ -155,7 +155,7 @@ def show_schedule(bench: Workbench, asked: ShowSchedule) -> Iterator[Update]:
         raise Problem("A schedule is shown at shares of its time.", f"Ask for 1 to {MOST_SHOWN} from 0 to 1.")
     clean = yield from _shown_data(bench, denoiser, asked)
     noise = Noise(asked.seed, tuple(clean.shape), denoiser.model.device).start()
-    times = [_time_at(path, share) for share in asked.shown]
+    times = [time_at(path, share) for share in asked.shown]
     canvas = Canvas(denoiser, path)
     noisy = np.stack([canvas.shown(noised(path, clean, t, noise), t) for t in times])
     ends, betas = terminal(path, math.prod(denoiser.shape)), betas_of(path)
@@ -214,13 +214,6 @@ def schedule_of(denoiser: Denoiser, asked: ShowSchedule) -> tuple[Noising, dict[
     if asked.schedule == "own":
         config["knots"] = schedules.text_of(asked.knots)
     return TableNoising(kept), config
-
-
-def _time_at(path: Noising, share: float) -> float:
-    """A share of the way from the cleanest to the noisiest time; in log-SNR where times grow by factors."""
-    if path.kind == "variance-exploding":
-        return path.cleanest * math.exp(share * math.log(path.noisiest / path.cleanest))
-    return path.cleanest + share * (path.noisiest - path.cleanest)
 
 
 def _shown_data(bench: Workbench, denoiser: Denoiser, asked: ShowSchedule) -> Generator[Progress, None, Tensor]:

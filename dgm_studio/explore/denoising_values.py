@@ -208,6 +208,13 @@ def terminal(path: Noising, numbers: int) -> dict[str, Any]:
     return {"alpha": float(path.alpha(at)), "log_snr": log_snr, "bad": bad}
 
 
+def time_at(path: Noising, share: float) -> float:
+    """A share of the way from the cleanest to the noisiest time; in log-SNR where times grow by factors."""
+    if path.kind == "variance-exploding":
+        return path.cleanest * math.exp(share * math.log(path.noisiest / path.cleanest))
+    return path.cleanest + share * (path.noisiest - path.cleanest)
+
+
 def _double(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
