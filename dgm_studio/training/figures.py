@@ -7,6 +7,7 @@ Besides those of `evaluate`:
                       draws from the prior, whose modalities are to agree (Shi et al. 2019, section 4).
 "probe A"             accuracy of a linear classifier on z drawn from q(z | A).
 "error A → B"         of numbers predicted from other modalities, and "area A → B: c" of choices: see `predictions`.
+"frechet ratio S" and more, of what a model makes from noise with the sampler S: see `generated`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from dgm_studio.core.requests import Evaluate
 from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data.dataset import Dataset, Part
 from dgm_studio.models import registry
-from dgm_studio.models.capabilities import Classifies, Crosses
-from dgm_studio.training import criteria, predictions
+from dgm_studio.models.capabilities import Classifies, Crosses, Denoises
+from dgm_studio.training import criteria, generated, predictions
 from dgm_studio.training.evaluate import evaluate
 from dgm_studio.training.order import derived_seed
 
@@ -61,6 +62,8 @@ def figures_of(model: nn.Module, dataset: Dataset, request: Evaluate) -> Iterato
         modalities = registry.modalities_of(model, known.card.modalities)
         if predictions.predicts(modalities):
             found |= yield from _predicting(model, modalities, known, request)
+    if isinstance(model, Denoises):
+        found |= yield from _told(generated.figures(model, known, request), "Making examples")
     yield Result(found)
 
 

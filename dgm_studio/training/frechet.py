@@ -56,13 +56,8 @@ def among(points: Float[Tensor, "n f"], cloud: Float[Tensor, "m f"], k: int = 3)
     """
     points, cloud = points.double().cpu(), cloud.double().cpu()
     # column 0 is the point itself
-    radii = torch.cat([_cdist(some, cloud).topk(k + 1, largest=False).values[:, k] for some in cloud.split(BLOCK)])
-    return torch.cat([(_cdist(some, cloud) <= radii).any(1) for some in points.split(BLOCK)])
-
-
-def _cdist(a: Tensor, b: Tensor) -> Tensor:
-    """From differences: a copy is at distance 0, which products of matrices would miss."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    radii = torch.cat([torch.cdist(some, cloud).topk(k + 1, largest=False).values[:, k] for some in cloud.split(BLOCK)])
+    return torch.cat([(torch.cdist(some, cloud) <= radii).any(1) for some in points.split(BLOCK)])
 
 
 def energy_distance(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
@@ -75,19 +70,24 @@ def energy_distance(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
-    total = sum(float(_cdist(some, b).sum()) for some in a.split(BLOCK))
+    total = sum(float(torch.cdist(some, b).sum()) for some in a.split(BLOCK))
     return total / (len(a) * len(b))
 
 
-def rarest_share(read: Int64[Tensor, " n"], due: Int64[Tensor, " m"], classes: int) -> float:
+def rarest_share(read: Int64[Tensor, " n"], due: Int64[Tensor, " m"], classes: int) -> tuple[float, float]:
     """Of the class that falls shortest: how often it is read, over how often the data have it.
 
     Args:
         read: Classes of what was made, 0 to C - 1.
         due: Those of the data.
         classes: C; a class that the data lack is left out.
+
+    Returns:
+        The share and its binomial standard error.
     """
     found = torch.bincount(read.cpu(), minlength=classes).double() / len(read)
     wanted = torch.bincount(due.cpu(), minlength=classes).double() / len(due)
     there = wanted > 0
-    return float((found[there] / wanted[there]).min())
+    shares, errors = found[there] / wanted[there], (found * (1.0 - found) / len(read)).sqrt()[there] / wanted[there]
+    place = int(shares.argmin())
+    return float(shares[place]), float(errors[place])

@@ -12,15 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from dgm_studio.core.pictures import to_uint8
+from dgm_studio.core.requests.denoising import Sampling
 from dgm_studio.core.updates import Frame
 from dgm_studio.data.dataset import Part
 from dgm_studio.models import registry
-from dgm_studio.models.capabilities import Decodes, Encodes, Samples, Trains
+from dgm_studio.models.capabilities import Decodes, Denoises, Encodes, Samples, Trains
+from dgm_studio.models.noising import along
+from dgm_studio.training.drawing import drawing, shown_range
 from dgm_studio.training.order import derived_seed
 
 SAMPLES = 36
 RECONSTRUCTIONS = 18
 SLICE = 8  # data decoded between two yields
+GLANCE = Sampling("dpmpp-2m", 12)  # of every path: how a model that denoises is looked at while it trains
+LEVELS = (1.0, 0.0, -1.0)  # half-log-SNR behind which examples are looked for
 
 
 @dataclass
@@ -91,9 +96,17 @@ def shown(x: Tensor) -> dict[str, Any]:
 
 
 def sampling(model: nn.Module, seed: int, step: int) -> Iterator[Frame | None]:
-    """A fixed draw from the prior, decoded: None between slices, at last Frame "samples"."""
-    if not (isinstance(model, Samples) and isinstance(model, Decodes)):
+    """A fixed draw from the prior, decoded, or made from fixed noise: None between slices, at last Frame "samples"."""
+    if isinstance(model, Samples) and isinstance(model, Decodes):
+        made = yield from _decoding(model, seed)
+    elif isinstance(model, Denoises):
+        made = yield from _made_from_noise(model, derived_seed(seed, "samples"))
+    else:
         return
+    yield Frame("samples", {**shown(made), "step": step})
+
+
+def _decoding(model: Any, seed: int) -> Generator[None, None, Tensor]:
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(derived_seed(seed, "samples"))
     with torch.no_grad():
@@ -103,25 +116,59 @@ def sampling(model: nn.Module, seed: int, step: int) -> Iterator[Frame | None]:
         with torch.no_grad():
             parts.append(model.decode(part).mean)
         yield None
-    yield Frame("samples", {**shown(torch.cat(parts)), "step": step})
+    return torch.cat(parts)
+
+
+def _made_from_noise(model: Any, seed: int) -> Generator[None, None, Tensor]:
+    """Without any condition, in few steps: it is looked at again and again."""
+    pictures = _pictures(model)
+    steps = drawing(model, GLANCE, SAMPLES if pictures else 1000, seed, chunk=SLICE if pictures else 1000)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            made: Tensor = finished.value
+            return made
+        yield None
 
 
 def reconstructing(model: nn.Module, part: Part, step: int) -> Iterator[Frame | None]:
-    """The first examples and what is rebuilt from their posterior means: None between slices, at last the Frame."""
-    if not (isinstance(model, Encodes) and isinstance(model, Decodes)):
+    """The first examples and what is rebuilt from their posterior means, or from behind noise: None, at last the Frame.
+
+    A model that denoises gets a third of them with little noise, a third with as much as there is picture, a third with
+    more; the noise is always the same.
+    """
+    decodes = isinstance(model, Encodes) and isinstance(model, Decodes)
+    if not (decodes or isinstance(model, Denoises)):
         return
+    asked: Any = model
     device = next(model.parameters()).device
     count = RECONSTRUCTIONS if _pictures(model) else 500
     x = fetch(part, torch.arange(min(count, len(part))), device)
     parts = []
-    for some in x.split(SLICE if _pictures(model) else 500):
+    for rows in torch.arange(len(x)).split(SLICE if _pictures(model) else 500):
         with torch.no_grad():
-            parts.append(model.decode(model.encode(some).mean).mean)
+            rebuilt = asked.decode(asked.encode(x[rows]).mean).mean if decodes else _denoised(asked, x[rows], rows)
+        parts.append(rebuilt)
         yield None
     originals = {name.replace("pictures", "originals"): value for name, value in shown(x).items()}
     if "points" in originals:
         originals["originals"] = originals.pop("points")
     yield Frame("reconstructions", {**originals, **shown(torch.cat(parts)), "step": step})
+
+
+def _denoised(model: Any, x: Tensor, rows: Tensor) -> Tensor:
+    """Clean estimates of x [n, *S] behind noise; which rows [n] of all examples they are says how much."""
+    noising, support = model.noising(), model.support()
+    third = -(-RECONSTRUCTIONS // len(LEVELS))
+    log_snr = torch.tensor(LEVELS, dtype=torch.float64)[rows // third % len(LEVELS)]
+    t = noising.time(log_snr)
+    generator = torch.Generator().manual_seed(derived_seed(0, "denoised", int(rows[0])))
+    noise = torch.randn(x.shape, generator=generator).to(x)
+    inside = x if support is None else support[0] + (support[1] - support[0]) * x
+    noised = along(noising.alpha(t), x) * inside + along(noising.sigma(t), x) * noise
+    clean: Tensor = model.estimate(noised, t).clean
+    return shown_range(clean, support)
 
 
 def _pictures(model: nn.Module) -> bool:

@@ -78,5 +78,5 @@ def test_the_energy_distance_vanishes_between_equals_and_is_the_known_one_betwee
 def test_the_rarest_class_is_measured_against_its_due() -> None:
     due = torch.tensor([0] * 50 + [1] * 40 + [2] * 10)
     read = torch.tensor([0] * 5 + [1] * 3 + [2] * 2)
-    assert rarest_share(read, due, 4) == pytest.approx(0.75)
-    assert rarest_share(torch.zeros(10, dtype=torch.int64), due, 3) == 0.0
+    assert rarest_share(read, due, 4) == pytest.approx((0.75, math.sqrt(0.3 * 0.7 / 10) / 0.4))
+    assert rarest_share(torch.zeros(10, dtype=torch.int64), due, 3) == (0.0, 0.0)
