@@ -1,6 +1,7 @@
 """Figures of a trained model on a split, each with what makes it comparable: unit, estimator, standard error.
 
 "nelbo"            -ELBO with one draw, nats; lower is better. The headline.
+"loss"             what is minimised, where it is no bound: a mean square error, without a unit. Then the headline.
 "elbo"             its opposite, as the objective is written.
 "iwae"             minus the importance-weighted bound with K draws, nats (Burda et al. 2016); lower is better.
 "reconstruction"   log p(x | z), one draw, nats; higher is better.
@@ -26,6 +27,7 @@ from dgm_studio.data.dataset import Part
 from dgm_studio.models.capabilities import Encodes, Scores
 from dgm_studio.training.looking import Sums, fetch, fetch_for, loss_terms
 from dgm_studio.training.order import derived_seed
+from dgm_studio.training.record import unit_of
 
 EXAMPLES = 8  # at once; with DRAWS of each they are one slice of at most 50 ms. Fixed, never timed: figures repeat
 DRAWS = 8
@@ -83,7 +85,7 @@ def _generator(device: torch.device, seed: int, purpose: str, block: int) -> tor
 @torch.no_grad()
 def _look(model: nn.Module, x: Any, generator: torch.Generator, terms: Sums) -> None:
     found = loss_terms(model, x, generator, 0)
-    terms.add({name: term for name, term in found.items() if name != "loss"} or found)
+    terms.add({name: term for name, term in found.items() if name != "loss" or "elbo" not in found})
 
 
 def _bounding(model: Scores, x: Any, samples: int, generator: torch.Generator) -> Generator[None, None, Tensor]:
@@ -109,11 +111,17 @@ def _prepared(model: object, x: Any, generator: torch.Generator) -> Any:
 
 
 def _figures(terms: Sums, bounds: Sums, means: Sums, request: Evaluate) -> dict[str, Metric]:
+    averages = terms.means()
     found = {
         name: Metric(
-            value, "nats", "one draw", terms.error(name), request.split, name not in ("elbo", "reconstruction")
+            value,
+            unit_of(averages),
+            "one draw",
+            terms.error(name),
+            request.split,
+            name not in ("elbo", "reconstruction"),
         )
-        for name, value in terms.means().items()
+        for name, value in averages.items()
     }
     if "elbo" in found:
         found["nelbo"] = replace(found["elbo"], value=-found["elbo"].value, lower_is_better=True)

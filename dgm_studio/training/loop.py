@@ -31,8 +31,8 @@ from dgm_studio.training.looking import Sums, reconstructing, sampling, validati
 from dgm_studio.training.optimising import Figures, Optimising, measure_micro_batch
 from dgm_studio.training.order import Order
 from dgm_studio.training.randomness import Randomness
-from dgm_studio.training.record import HEADLINE, Record, validation_metrics
-from dgm_studio.training.trouble import Trouble, free_memory, is_out_of_memory, lost, not_finite, out_of_memory
+from dgm_studio.training.record import HEADLINE, Record, headline_of, validation_metrics
+from dgm_studio.training.trouble import Trouble, free_memory, is_out_of_memory, lost, not_finite, out_of_memory, why
 
 PROGRESS_EVERY = 0.1  # s
 FLUSH_EVERY = 1.0  # s; so much of the curves a kill may cost, and they are trained again anyway
@@ -402,7 +402,8 @@ class Session:
         sums: Sums = yield from self._through(steps, "Validating")
         values = self._record.validation(self.step, self._time, sums)
         yield Metrics(self.folder.path.name, self.step, values)
-        self._manifest = dataclasses.replace(self._manifest, metrics=validation_metrics(sums))
+        found = validation_metrics(sums)
+        self._manifest = dataclasses.replace(self._manifest, metrics=found, headline=headline_of(found))
         self._card = None
         if self._record.kl is not None:
             yield Frame("kl", {"step": self.step, "kl": self._record.kl.copy()})
@@ -425,8 +426,8 @@ class Session:
 
     def _flush(self) -> None:
         error = self._record.flush()
-        if error is not None:
-            self._keeping.complaint = f"The curves could not be saved: {error.strerror}. They will be tried again."
+        if error is not None and not self._keeping.complaint:
+            self._keeping.complaint = f"The curves could not be saved: {why(error)}. They will be tried again."
 
     def _snapshot(self) -> Steps:
         snapping = self._keeping.snapping(self._manifest_now(), self._at_work, self._at_work.config)

@@ -32,7 +32,7 @@ from dgm_studio.data import registry as data
 from dgm_studio.models import registry
 from dgm_studio.training.figures import figures_of
 from dgm_studio.training.loop import Session
-from dgm_studio.training.record import HEADLINE
+from dgm_studio.training.record import headline_of
 
 LARGEST = 4_000_000  # bytes of a checkpoint in the box
 TAKES = ("best", "last")
@@ -121,7 +121,7 @@ def publishing(run: Path | str, recipe: TrainingRecipe, folder: Path | None = No
             yield update
     about = {"evaluate": cards.as_json(dataclasses.replace(request, model="")), "recipe": recipe.name}
     done = dataclasses.replace(
-        manifest, metrics=found, headline=HEADLINE, name=recipe.title or recipe.name, parent="", extra=about
+        manifest, metrics=found, headline=headline_of(found), name=recipe.title or recipe.name, parent="", extra=about
     )
     path = (folder or resource("zoo")) / f"{recipe.name}.safetensors"
     store.save(path, tensors, done)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 from bisect import bisect_right
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -105,14 +106,23 @@ def _loss_before(history: History, step: int) -> float:
 
 
 def validation_metrics(sums: Sums) -> dict[str, Metric]:
-    """Figures for the card: "nelbo" = -ELBO leads; the terms keep their signs."""
+    """Figures for the card: "nelbo" = -ELBO leads where there is one; the terms keep their signs."""
     found = {}
-    for name, value in sums.means().items():
+    means = sums.means()
+    for name, value in means.items():
         good_when_high = name in ("elbo", "reconstruction")
-        found[name] = Metric(value, "nats", "one draw", sums.error(name), "valid", not good_when_high)
+        found[name] = Metric(value, unit_of(means), "one draw", sums.error(name), "valid", not good_when_high)
     headline = found.get("elbo")
     if headline is not None:
         found[HEADLINE] = dataclasses.replace(headline, value=-headline.value, lower_is_better=True)
-    else:
-        found[HEADLINE] = found["loss"]
     return found
+
+
+def unit_of(terms: Container[str]) -> str:
+    """Of the terms of a loss: nats where they make up a bound; a square error has none."""
+    return "nats" if "elbo" in terms else ""
+
+
+def headline_of(found: Container[str]) -> str:
+    """The figure that stands for a model."""
+    return HEADLINE if HEADLINE in found else "loss"

@@ -9,6 +9,7 @@ import torch
 
 from dgm_studio.core.cards import Modality
 from dgm_studio.core.updates import Problem
+from dgm_studio.data import registry as data
 from dgm_studio.models import registry
 from tests.models.test_ddpm import seeded, woken
 
@@ -70,3 +71,11 @@ def test_the_terms_are_the_errors_of_the_estimate(modality: Modality) -> None:
 def test_levels_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(Problem):
         edm(POINTS, sigma_min=1.0, sigma_max=1.0)
+
+
+def test_points_of_a_toy_come_as_views_by_their_name() -> None:
+    toy = data.load("moons")
+    model = registry.build("edm", registry.tiny("edm"), toy.card.modalities)
+    assert model.conditions() == () and model.support() is None and model.clip() == "none"
+    batch = toy.split("train").views(torch.arange(8))
+    assert torch.equal(model.loss(batch, seeded())["loss"], model.loss(batch["points"], seeded())["loss"])

@@ -18,9 +18,10 @@ from dgm_studio.core.updates import Problem, Progress, Result
 from dgm_studio.data import registry as data
 from dgm_studio.data.dataset import Part
 from dgm_studio.models import registry
-from dgm_studio.training import recipes
+from dgm_studio.training import recipes, record
 from dgm_studio.training.config import TrainingConfig, learning_rate
 from dgm_studio.training.evaluate import evaluate
+from dgm_studio.training.looking import Sums
 from dgm_studio.training.order import Order, derived_seed
 
 RECIPE = """
@@ -173,3 +174,14 @@ def test_rates_begin_anew_where_a_run_was_forked() -> None:
     assert learning_rate(config, 100, start=100) == pytest.approx(0.1)
     assert learning_rate(config, 110, start=100) == pytest.approx(0.9)
     assert learning_rate(TrainingConfig(schedule="constant", warmup=0), 10**6) == 1e-3
+
+
+def test_a_model_without_a_bound_is_known_by_its_loss_which_has_no_unit() -> None:
+    sums = Sums()
+    sums.add({"loss": torch.tensor([1.0, 3.0]), "mse": torch.tensor([0.5, 0.5])})
+    found = record.validation_metrics(sums)
+    assert set(found) == {"loss", "mse"} and record.headline_of(found) == "loss"
+    assert found["loss"].value == 2.0 and found["loss"].unit == "" and found["loss"].lower_is_better
+    sums.add({"elbo": torch.tensor([-7.0, -9.0])})
+    bound = record.validation_metrics(sums)
+    assert record.headline_of(bound) == "nelbo" and bound["nelbo"].unit == "nats" and bound["nelbo"].value > 0
