@@ -353,6 +353,7 @@ class Library(Card):
         foot.setContentsMargins(theme.SPACE[2], 0, theme.SPACE[2], 0)
         foot.setSpacing(theme.SPACE[0])
         self.trash = Button("", self, icon="trash", link=True)
+        self.trash.setStyleSheet("QPushButton { padding: 2px 0; }")  # in line with the words below
         self.trash.hide()
         self.trash.clicked.connect(self._want_trash)
         foot.addWidget(self.trash, 0, Qt.AlignmentFlag.AlignLeft)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from dgm_studio.core.cards import ModelCard, split_key
@@ -119,7 +120,7 @@ class RunNotice(QFrame):
         mild = "lock" if notice.name == READ_ONLY else "warning"
         icon, token = ("error", "bad") if notice.level == "bad" else (mild, "live")
         self._mark = Mark(notice.name, icon, self, token=token)
-        self._row.insertWidget(0, self._mark)
+        self._row.insertWidget(0, self._mark, 0, Qt.AlignmentFlag.AlignVCenter)
         self.words.setText(notice.sentence)
         self.setAccessibleDescription(notice.sentence)
         self.button.setText(notice.action)

@@ -82,7 +82,8 @@ def ask_to_empty(window: StudioWindow) -> None:
     if not found:
         window.say("The trash is empty.")
         return
-    question = f"Delete {words(found)}, for good? Checkpoints, curves and snapshots cannot be brought back after that."
+    held = words(found).replace("deleted ", "").replace(" MB", "\N{NO-BREAK SPACE}MB")
+    question = f"Delete {held}, for good? Checkpoints, curves and snapshots cannot be brought back after that."
     choosing.ask_yes(window, "Empty the trash", question, partial(_empty, window, found), "Delete for good")
 
 

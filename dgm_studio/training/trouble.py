@@ -134,17 +134,18 @@ def guilty_layer(optimising: Optimising) -> str:
 def not_saved(error: OSError, step: int, last: int | None) -> str:
     """What to say when a save failed; training goes on."""
     kept = f"The checkpoint of step {last:,} stays" if last is not None else "There is no checkpoint yet"
-    return f"Step {step:,} could not be saved: {_why(error)}. {kept}; the next save will be tried."
+    return f"Step {step:,} could not be saved: {why(error)}. {kept}; the next save will be tried."
 
 
 def lost(error: OSError | None, step: int, last: int | None) -> Problem:
     """What to say when a run has ended and its last save failed."""
-    why = _why(error) if error is not None else "the disk did not take it"
+    reason = why(error) if error is not None else "the disk did not take it"
     stands = f"the run stands at step {last:,}" if last is not None else "nothing of the run is kept"
     again = "Make room on the disk and train on." if last is not None else "Make room on the disk and start again."
-    return Problem(f"Step {step:,} could not be saved: {why}; {stands}.", again)
+    return Problem(f"Step {step:,} could not be saved: {reason}; {stands}.", again)
 
 
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """Why the disk did not take something, in a few words."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return "the disk is full" if full else (error.strerror or str(error))

@@ -297,7 +297,7 @@ def test_the_trash_says_what_it_holds_and_is_emptied_only_after_a_question(
     trash.bring_back(window, core_trash.contents()[1])
     assert window.library.trash.text() == "2 deleted runs, 2.0 MB"
     trash.ask_to_empty(window)
-    assert len(core_trash.contents()) == 2 and "2 deleted runs, 2.0 MB, for good?" in asked[0][2]
+    assert len(core_trash.contents()) == 2 and "Delete 2 runs, 2.0\N{NO-BREAK SPACE}MB, for good?" in asked[0][2]
     asked[0][3]()
     assert shots.wait_until(window.library.trash.isHidden, 10, quiet=0.0) and core_trash.contents() == ()
     assert window.toast.words() == "The trash is empty: 2.0 MB are free again."

@@ -37,6 +37,7 @@ _MEASURED = {
     "train": "Mean over the batch of one step.",
     "valid": "Mean over validation examples, with the averaged weights.",
 }
+_FLAGS = {"disk": "not saved", "resume": "resumed", "trouble": "stopped"}
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -194,4 +195,4 @@ def flag_words(flag: Mapping[str, Any]) -> str:
     """What a flag on the curves says: changed settings as "beta 4"."""
     changes: Mapping[str, Any] = flag.get("changes") or {}
     told = [f"{name.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{name} {v}" for name, v in changes.items()]
-    return ", ".join(told) or str(flag.get("flag", ""))
+    return ", ".join(told) or _FLAGS.get(str(flag.get("flag")), str(flag.get("flag", "")))
