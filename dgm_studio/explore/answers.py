@@ -22,6 +22,7 @@ THEMES = (
     "classifying",
     "crossing",
     "crossing_experts",
+    "crossing_numbers",
     "crossing_scores",
     "crossing_wrong",
     "denoising",

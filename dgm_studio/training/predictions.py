@@ -101,7 +101,7 @@ def predicting(
         generator = torch.Generator(device).manual_seed(derived_seed(seed, "predicting", number))
         for given, wanted in _questions(tuple(named), targets):
             known = {n: views[n] for n in given if n in views}
-            answers = _answers(model, named, known, wanted, generator, draws, len(rows))
+            answers = answered(model, named, known, wanted, generator, draws, len(rows))
             for name, values in answers.items():
                 pieces.setdefault((given, name), []).append(values)
         yield (number + 1) / len(blocks)
@@ -118,7 +118,7 @@ def _questions(names: Row, targets: list[str]) -> list[tuple[Row, Row]]:
     return [first] + [question for question in rest if len(question[0]) > 1]
 
 
-def _answers(
+def answered(
     model: Predicts,
     named: Mapping[str, Modality],
     given: Views,

@@ -18,6 +18,8 @@ from dgm_studio.core.requests.classifying import (
     TraceLabels,
 )
 from dgm_studio.core.requests.crossing import (
+    ChangeRecord,
+    CompareNumbers,
     CrossDatum,
     DescribeCross,
     Fusing,
@@ -78,7 +80,9 @@ __all__ = [
     "AttackPicture",
     "AttributeClass",
     "Beginning",
+    "ChangeRecord",
     "ClassifyDatum",
+    "CompareNumbers",
     "CrossDatum",
     "DecodeLatent",
     "DecodeMany",

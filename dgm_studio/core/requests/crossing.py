@@ -214,6 +214,59 @@ class ScoreCross:
 
 @request
 @dataclass(frozen=True)
+class CompareNumbers:
+    """Predicted numbers beside the true ones (Bland and Altman 1986). Frame "numbers", growing; Progress.
+
+    data: "predicted", "truth" float32 [n so far] in natural units, NaN where unknown, in order of the split; "bias",
+    "low", "high": mean difference and limits of agreement, "bias_error", "limit_error": their standard errors, "slope"
+    of the difference over the mean, "absolute", "absolute_error": mean absolute error; "guess": the same of the
+    training part's median, "optimum": of the best possible reading of the picture alone where that is known and asked,
+    else NaN; "modality", "unit", "sources".
+
+    Args:
+        model: Model key.
+        modality: The number.
+        sources: What it is predicted from; () is everything else.
+        split: Part of the data.
+        count: Examples, from the first on.
+        draws: Of z, for the median of the predictive distribution.
+        seed: Of the draws.
+    """
+
+    model: str
+    modality: str
+    sources: tuple[str, ...] = ()
+    split: str = "test"
+    count: int = 300
+    draws: int = 20
+    seed: int = 0
+
+
+@request
+@dataclass(frozen=True)
+class ChangeRecord:
+    """One invented eye as it would look were its patient otherwise. Frame "otherwise".
+
+    data: "rows": {"renderer", "eye and record", "record alone": {"before", "after": uint8 [H, W, 3], "change": float32
+    [H, W] after less before, mean of the colours in [-1, 1], "cosine" with the renderer's change, "share": its length
+    over that of the renderer's}}, "modality", "value", "was": the value before. The renderer shows the direct effect
+    with all else held; a model was never told what causes what, and is shown beside it.
+
+    Args:
+        model: A model of the synthetic fundus data.
+        given: The datum.
+        modality: What changes.
+        value: To what, in natural units, or an index.
+    """
+
+    model: str
+    given: Given = field(default_factory=Given)
+    modality: str = "age"
+    value: float = 70.0
+
+
+@request
+@dataclass(frozen=True)
 class ProveExactness:
     """Linear-Gaussian weights, where all is known. Frame "exactness".
 
