@@ -195,6 +195,8 @@ class CurvesCard(Card):
             curves.add_series(title, unit(name), shade, dashed=dashed, quiet=part == "train", hint=estimator(name))
             curves.append(title, steps, sign(name) * np.asarray(values), seconds, np.asarray(steps) * record.batch)
         if fresh:
+            for curves in (self.objective, self.terms):  # of a bound; a square error has no unit
+                curves.set_y_label("nats" if objective == "elbo" else "")
             self._draw_plane(run, record, colour)
 
     def set_flags(self, flags: Sequence[tuple[float, str]]) -> None:

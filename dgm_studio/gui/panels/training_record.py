@@ -20,13 +20,17 @@ _WORDS = {
     "kl": "KL",
     "iwae": "\N{MINUS SIGN}IWAE bound",
     "loss": "Loss",
+    "mse": "Noise, square error",
+    "clean": "Clean data, square error",
 }
 _RISING = frozenset({"elbo", "iwae", "reconstruction"})  # drawn with the other sign, so that lower is better everywhere
-_UNITS = {"elbo": "nats", "kl": "nats", "iwae": "nats", "reconstruction": "nats", "loss": "nats"}
+_UNITS = {"elbo": "nats", "kl": "nats", "iwae": "nats", "reconstruction": "nats"}
 _UNITS |= {"examples_per_second": "examples/s", "beta": "weight of the KL"}
 _HOW = {
     "elbo": "Negative evidence lower bound, nats per example; one draw of z for each.",
-    "loss": "What is minimised, nats per example.",
+    "loss": "What is minimised.",
+    "mse": "Mean square error of the estimate of the noise, per number, over all noise levels.",
+    "clean": "Mean square error of the estimate of the clean data, per number, over all noise levels.",
     "reconstruction": "Negative log p(x | z), nats per example; one draw of z for each.",
     "kl": "KL from the posterior to the prior, nats per example.",
     "iwae": "Negative importance-weighted bound, nats per example.",

@@ -143,6 +143,12 @@ class Curves(QWidget):
             line.chip.deleteLater()
         self._redraw_later()
 
+    def set_y_label(self, words: str) -> None:
+        """What the values are measured in; "" where they have no unit."""
+        if words != self._y_label:
+            self._y_label = words
+            self._left.name(words)
+
     def clear(self) -> None:
         """Take all curves and flags away."""
         for name in list(self._lines):
