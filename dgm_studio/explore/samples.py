@@ -79,8 +79,12 @@ def drawn(model: LoadedModel, count: int, seed: int, truncation: float) -> Tenso
 
 @answers(ShowThumbnail)
 def show_thumbnail(bench: Workbench, asked: ShowThumbnail) -> Iterator[Update]:
-    """One fixed draw; for planar data the density of many."""
+    """One fixed draw; for planar data the density of many; of a model that draws nothing what it is made to judge."""
     model = bench.model(asked.model)
+    if model.pictures and not model.card.capabilities & {Capability.DENOISES, Capability.SAMPLES}:
+        part = (yield from bench.dataset(model.card.data)).split("test")
+        yield Frame("thumbnail", {"picture": part.picture(torch.arange(1))[0]})
+        return
     if Capability.DENOISES in model.card.capabilities:
         count = 1 if model.pictures else THUMBNAIL_POINTS
         for update in _denoised(model, SamplePrior(asked.model, count, THUMBNAIL_SEED)):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dgm_studio.core.manifest import zoo_names
 from dgm_studio.core.requests import (
     DecodeLatent,
     EncodePicture,
@@ -147,3 +148,9 @@ def test_a_dropped_file_that_is_no_picture_is_a_problem(bench: Workbench, tmp_pa
         list(bench.answer(EncodePicture("vae", file=str(tmp_path / "bad.png"))))
     with pytest.raises(Problem, match="no file"):
         list(bench.answer(EncodePicture("vae", file=str(tmp_path / "none.png"))))
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_every_checkpoint_in_the_box_has_a_thumbnail_with_something_on_it(bench: Workbench, name: str) -> None:
+    picture = frame(bench.answer(ShowThumbnail(f"zoo:{name}")), "thumbnail")["picture"]
+    assert picture.dtype == np.uint8 and picture.ndim in (2, 3) and int(np.ptp(picture)) > 60
