@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+SETTING = "noise_schedule"  # the name of a schedule among the settings of training
 LARGEST = 12.0  # of half-log-SNRs: beyond, nothing can be told from data or from noise
 NEAR_TIME, NEAR_SNR = 0.01, 0.02  # between two knots
 LEAST_KNOTS, MOST_KNOTS = 2, 16
@@ -38,16 +39,14 @@ class Shape:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Shape:
-        """From a Frame "schedule", whichever way its times run."""
-        times, log_snr = np.asarray(data["times"], float), np.asarray(data["log_snr"], float)
+        """From a Frame "schedule", whichever way its levels run: they lie evenly over the time."""
+        log_snr = np.asarray(data["log_snr"], float)
         log_snr = np.clip(np.nan_to_num(log_snr, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
-        first = times[int(np.argmax(log_snr))]
-        far = np.abs(times - first)
-        share = far / (float(far.max()) or 1.0)
-        order = np.argsort(share, kind="stable")
+        order = np.argsort(-log_snr, kind="stable")
+        share = np.linspace(0.0, 1.0, len(order))
         beta = np.asarray(data.get("beta", ()), float)
         alpha, sigma = (np.asarray(data[name], float)[order] for name in ("alpha", "sigma"))
-        return cls(share[order], log_snr[order], alpha, sigma, beta[order] if len(beta) == len(order) else np.zeros(0))
+        return cls(share, log_snr[order], alpha, sigma, beta[order] if len(beta) == len(order) else np.zeros(0))
 
     def seen(self, view: str) -> Curve:
         """What a view shows of it."""
@@ -147,6 +146,18 @@ def signed(value: float) -> str:
     ('0.0', '+1.3', '−3.0')
     """
     return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") if round(value, 1) else "0.0"
+
+
+def settings_of(config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The schedule of a Frame as settings of a system that knows these; {} where it has no schedule to set.
+
+    >>> settings_of({"schedule": "own", "knots": "0:5, 1:-6"}, ["noise_schedule", "knots", "width"])
+    {'noise_schedule': 'own', 'knots': '0:5, 1:-6'}
+    >>> settings_of({"schedule": "cosine"}, ["width"])
+    {}
+    """
+    named = {SETTING if name == "schedule" and SETTING in known else name: value for name, value in config.items()}
+    return named if named and set(named) <= set(known) else {}
 
 
 def power_of(log_snr: Curve) -> Curve:

@@ -158,7 +158,7 @@ class SchedulePicture(Card):
     def show_state(self) -> None:
         """Which one, and what it is."""
         labels = list(self.stage.about.get("labels") or ())
-        name = f", {labels[self.index()]}" if self.index() < len(labels) and labels[self.index()] else ""
+        name = f": {labels[self.index()]}" if self.index() < len(labels) and labels[self.index()] else ""
         self.words.setText(f"Test {self.index()}{name}" if self.stage.pictures else "Test points")
 
     def step(self, by: int) -> None:

@@ -190,8 +190,7 @@ class LanesCard(Card):
         own = self.state.equal == "own"
         self.own.setText(f"Lane {self.lane + 1}: {sampler_name(lane.sampler)}")
         self.steps.set_value(lane.steps)
-        self.steps.setEnabled(own)
-        self.steps.setToolTip("" if own else "The budget sets the steps; choose own steps to set them here")
+        self.steps.setVisible(own)  # else the budget sets them
         self.spacing.set_key(lane.spacing)
         self.spacing.set_refusals({} if self.stage.take.sampling.levels else {"own": NO_LEVELS})
         self.eta.set_value(lane.eta)

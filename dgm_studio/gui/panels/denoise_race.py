@@ -245,7 +245,7 @@ def lane_of(entry: Mapping[str, Any]) -> Lane:
     name = str(entry["name"])
     note = ["exact score"] * is_exact(name) + [f"{steps} steps"] * (steps > 0) + [spacing] * bool(spacing) + noise
     return Lane(
-        sampler_name(str(sampling.get("sampler", name))),
+        short_name(entry),
         ", ".join(note),
         int(entry.get("evaluations", 0)),
         float(entry.get("seconds", math.nan)) if arrived else math.nan,
@@ -259,6 +259,11 @@ def lane_of(entry: Mapping[str, Any]) -> Lane:
     )
 
 
+def short_name(entry: Mapping[str, Any]) -> str:
+    """A lane's sampler in a few letters."""
+    return sampler_name(str((entry.get("sampling") or {}).get("sampler") or entry["name"]))
+
+
 def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
     """Who is closest to the reference, and by how much.
 
@@ -266,7 +271,7 @@ def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
     'Heun ends closest to the reference, 4 times closer than DDIM.'
     """
     plain = [lane for lane in lanes if not is_exact(str(lane["name"]))]
-    known = sorted((float(n["error"]), str(n["name"])) for n in plain if math.isfinite(float(n["error"])))
+    known = sorted((float(n["error"]), short_name(n)) for n in plain if math.isfinite(float(n["error"])))
     said = []
     if len(known) > 1:
         (best, first), (worst, last) = known[0], known[-1]
@@ -276,7 +281,7 @@ def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
         else:
             times = f"{float(f'{ratio:.2g}'):g}" if math.isfinite(ratio) else "infinitely many"
             said.append(f"{first} ends closest to the reference, {times} times closer than {last}.")
-    noisy = [str(lane["name"]) for lane in plain if not math.isfinite(float(lane["error"]))]
+    noisy = [short_name(lane) for lane in plain if not math.isfinite(float(lane["error"]))]
     if noisy:
         verb = "draw" if len(noisy) > 1 else "draws"
         said.append(f"{' and '.join(noisy)} {verb} noise on the way and may end elsewhere: no error is told.")

@@ -29,6 +29,7 @@ from dgm_studio.gui.panels.denoise_curve import (
     log_snr_of,
     plain_knots,
     power_of,
+    settings_of,
     span_of,
     whole,
 )
@@ -287,17 +288,15 @@ class SchedulePage(QWidget):
 
     def train(self) -> None:
         """The form of a new run with this schedule."""
-        config = dict(self._data.get("config") or {})
-        card = self.stage.card
-        if self.studio is None or not self._trainable():
+        card, found = self.stage.card, self._settings()
+        if self.studio is None or not found:
             return
         name = f"{card.name} {'own' if self.schedule() == OWN else self.schedule()} schedule"
-        own = {**card.config, **{key: value for key, value in config.items() if key in card.config}}
-        self.studio.new_run(system=card.system, data=card.data, config=own, training=dict(card.training), name=name)
+        config = {**card.config, **found}
+        self.studio.new_run(system=card.system, data=card.data, config=config, training=dict(card.training), name=name)
 
-    def _trainable(self) -> bool:
-        config = dict(self._data.get("config") or {})
-        return "schedule" in config and set(config) <= set(self.stage.card.config)
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(self._data.get("config") or {}, self.stage.card.config)
 
     def _trained(self) -> tuple[float, float]:
         """Lowest and highest half-log-SNR that the model has seen."""
@@ -333,7 +332,7 @@ class SchedulePage(QWidget):
         self.curve.set_ground(0.0 if view == "log-snr" else None, "as much noise as picture")
         self.curve.set_curve(shape.share, shape.seen(view))
         other = own if own is not None and len(own.seen(view)) else None
-        names = ("This schedule", "This model's") if other is not None else ("This model's", "")
+        names = ("This schedule", "This model's") if other is not None else ("", "")
         self.curve.set_other(
             other.share if other is not None else None, other.seen(view) if other is not None else None, names
         )
@@ -342,9 +341,10 @@ class SchedulePage(QWidget):
         shown = data["pictures"] if "pictures" in data else data["points"]
         self.strip.set_frames(shown, SHOWN, np.asarray(data["shown_log_snr"], float).tolist())
         self.settings.show_end(data.get("terminal") or {}, list(data.get("warnings") or ()))
-        self.settings.train.setEnabled(self._trainable())
-        why = "" if self._trainable() else f"{self.stage.card.title} has no schedule that is a setting of training."
-        self.settings.train.setToolTip(why or "A new run of the same system and data")
+        trainable = bool(self._settings())
+        self.settings.train.setEnabled(trainable)
+        why = f"{self.stage.card.title} has no schedule that is a setting of training."
+        self.settings.train.setToolTip("A new run of the same system and data" if trainable else why)
         self.settings.reset.setEnabled(self.schedule() != "model")
         steps = data.get("of")
         self.told.emit(f"T = {int(steps):,}" if steps else "")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from dgm_studio.gui import theme
@@ -384,14 +384,19 @@ class LaneTable(QWidget):
         words = "Distances from the reference, sorted"
         head = QRectF(box.left(), box.top(), box.width(), look.px(LINE))
         draw_text(painter, head, words, look.font("caption"), look.colour("text2"))
-        ground, wide = box.bottom() - 1, min(box.width() / len(far), look.px(8))
-        for k, value in enumerate(far):
-            if math.isfinite(value):
-                tall = (box.height() - look.px(LINE) - 4) * value / most
-                painter.fillRect(
-                    QRectF(box.left() + k * wide, ground - tall, max(1.0, wide - 1), max(1.0, tall)),
-                    theme.line_colour(lane.colour) if lane.colour else look.colour("text2"),
-                )
+        ground, high = box.bottom() - 1, box.height() - look.px(LINE) - 4
+        at = np.linspace(box.left(), box.right(), len(far)) if len(far) > 1 else np.array([box.left()])
+        outline = [
+            QPointF(x, ground - high * value / most) for x, value in zip(at, far, strict=True) if math.isfinite(value)
+        ]
+        ends = [QPointF(outline[-1].x(), ground), QPointF(outline[0].x(), ground)] if outline else []
+        colour = theme.line_colour(lane.colour) if lane.colour else look.colour("text2")
+        painter.setPen(QPen(colour, 1.5))
+        painter.drawPolyline(QPolygonF(outline))
+        colour.setAlphaF(0.25)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawPolygon(QPolygonF([*outline, *ends]))
 
     def _in_plane(self, plane: QRectF, point: Results) -> QPointF:
         x, y = float(point[0]) / self._reach, float(point[1]) / self._reach
