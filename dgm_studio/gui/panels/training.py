@@ -196,6 +196,8 @@ class TrainingPanel(Panel):
             self._flags_stale = True
             self._elsewhere = bool(history.get("elsewhere"))
             self._show_settings()
+            if not (self.card.live or self._job or self._elsewhere):
+                self._curves.fit()
             self._draw_kl()
             self._health.show_lines(history.get("health", ()))
             self.ready()
@@ -221,6 +223,7 @@ class TrainingPanel(Panel):
         elif isinstance(update, Done | Cancelled | Failed):
             self._job = None
             self._show_settings()
+            self._curves.fit()
             if isinstance(update, Failed):
                 self._health.show_lines(
                     ({"level": "bad", "name": "Stopped", "sentence": f"{update.sentence} {update.action}"},)

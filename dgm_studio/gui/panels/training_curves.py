@@ -19,7 +19,7 @@ from dgm_studio.gui.widgets.curvecontrols import CurveControls
 from dgm_studio.gui.widgets.curves import Curves
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 
-PAGES = ("Objective", "Terms", "Optimiser", "Rate and distortion")
+PAGES = ("Objective", "Terms", "Optimiser", "Rate–distortion")
 _OBJECTIVES = ("elbo", "loss")
 _HIDDEN_TERMS = frozenset({"loss"})
 
@@ -42,7 +42,7 @@ class RateDistortion(QWidget):
             inner.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._plot.setFrameShape(pg.PlotWidget.Shape.NoFrame)
         self._plot.hideButtons()
-        self._plot.setAccessibleName("Rate and distortion, plot")
+        self._plot.setAccessibleName("Rate–distortion, plot")
         self._runs: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -198,6 +198,11 @@ class CurvesCard(Card):
             for curves in (self.objective, self.terms):  # of a bound; a square error has no unit
                 curves.set_y_label("nats" if objective == "elbo" else "")
             self._draw_plane(run, record, colour)
+
+    def fit(self) -> None:
+        """The curves as wide as they are: no points are to come for which room had been kept."""
+        for curves in self._all():
+            curves.fit()
 
     def set_flags(self, flags: Sequence[tuple[float, str]]) -> None:
         """Changed settings as marks on the curves, at their steps."""
