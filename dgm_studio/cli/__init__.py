@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dgm_studio import __version__
-from dgm_studio.cli import bench, crossing, figures, lists, pictures, training, window
+from dgm_studio.cli import bench, crossing, denoising, figures, lists, pictures, training, window
 from dgm_studio.cli.talk import EXIT_STATUS, complain
 
 __all__ = ["main", "parser", "refuse_known_bad"]
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"dgm-studio {__version__}")
     whole.set_defaults(command=window.open_window, files=[], device="auto")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (window, training, figures, pictures, crossing, lists, bench):
+    for group in (window, training, figures, pictures, crossing, denoising, lists, bench):
         group.add(commands)
     return whole
 

@@ -150,6 +150,7 @@ def race(arguments: argparse.Namespace) -> int:
     lanes = tuple(names_in(arguments.samplers)) or _usable(desk, arguments.model)
     condition = _condition(desk, arguments)
     if arguments.orders:
+        lanes = tuple(lane for lane in lanes if lane != "ddpm")  # it draws noise on its way: no order
         asked: Any = MeasureOrders(
             arguments.model,
             lanes,

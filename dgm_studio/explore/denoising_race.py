@@ -296,6 +296,8 @@ def measure_orders(bench: Workbench, asked: MeasureOrders) -> Iterator[Update]:
         raise Problem("An order is measured over several numbers of steps.", f"Give two or more, up to {MOST_STEPS:,}.")
     if not 1 <= asked.count <= MOST_RACERS:
         raise Problem(f"{asked.count} samples cannot be followed.", f"Ask for 1 to {MOST_RACERS}.")
+    if any(draws_noise(Sampling(sampler)) for sampler in asked.samplers):
+        raise Problem("A sampler that draws noise on its way has no order.", "Leave DDPM out.")
     known = yield from truth_of(bench, denoiser)
     course = course_of(denoiser, asked.seed, asked.count, asked.condition)
     exact = None if known is None else replace(course, model=known.denoiser(denoiser.path), given=None, rows=known.rows)
