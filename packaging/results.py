@@ -7,6 +7,7 @@ It reads
   packaging/results.json            what `dgm-studio bench --json` printed
   packaging/peers/vae_pythae.json   what packaging/peers/vae_pythae.py wrote
   packaging/cross.json              what packaging/cross_figures.py measured
+  packaging/diffusion.json          what packaging/diffusion_figures.py measured
   packaging/peers/*.json            what the other peers' scripts wrote
   resources/zoo/*.safetensors       the manifests of the checkpoints in the box
 and computes beside the checkpoints what a model without latents reaches. What has no file yet is "not measured yet".
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusion_rows
 import torch
 from torch import Tensor
 
@@ -179,7 +181,7 @@ def zoo() -> str:
     for name in zoo_names():
         manifest = read_manifest(zoo_path(name))
         config = manifest.config
-        if systems()[manifest.system].least > 1:
+        if systems()[manifest.system].least > 1 or diffusion_rows.denoises(manifest):
             continue
         lines.append(
             [
@@ -458,6 +460,18 @@ def _matrix_rows() -> list[list[str]]:
     return [[row.what, row.bar, *_measured(row, measured)]]
 
 
+def denoising() -> str:
+    """The checkpoints that make data out of noise."""
+    heads = ("name", "system", "data", "numbers learnt", "steps", "figures")
+    rows = diffusion_rows.boxed()
+    return _table(heads, rows) if rows else "No checkpoint that denoises is in the box yet."
+
+
+def diffusion() -> str:
+    """What diffusion promises, with what was measured."""
+    return _table(("what", "promised", "measured", "kept"), [_line(*row) for row in diffusion_rows.promised()])
+
+
 def commands() -> str:
     """The command line, as the program itself tells it."""
     (choices,) = (a for a in command_line()._actions if isinstance(a, argparse._SubParsersAction))
@@ -470,7 +484,15 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-PARTS = {"commands": commands, "results": results, "zoo": zoo, "several": several, "crossing": crossing}
+PARTS = {
+    "commands": commands,
+    "results": results,
+    "zoo": zoo,
+    "several": several,
+    "denoising": denoising,
+    "crossing": crossing,
+    "diffusion": diffusion,
+}
 
 
 def filled(text: str) -> str:

@@ -22,7 +22,7 @@ would make) or "noise".
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,7 @@ PLANAR = {
     "variance-exploding": {"Heun-18": Sampling("heun", 18)},
     "flow": {"Heun-18": Sampling("heun-flow", 18)},
 }
+HEADLINES = ("frechet ratio DDPM-100", "frechet ratio Heun-18", "within DPM++2M-35", "within Heun-18")
 Figures = Generator[float, None, dict[str, Metric]]
 
 
@@ -86,6 +87,11 @@ def figures(model: Any, dataset: Dataset, request: Evaluate) -> Figures:
     if dataset.card.modalities[0].kind == "image":
         return (yield from _pictures(model, dataset, request))
     return (yield from _points(model, dataset, request))
+
+
+def headline_in(found: Container[str]) -> str:
+    """The figure that says most of a model that denoises: of pictures, of points; "" where there is none."""
+    return next((name for name in HEADLINES if name in found), "")
 
 
 def runs_of(noising: Noising) -> dict[str, Sampling]:

@@ -31,6 +31,7 @@ from dgm_studio.core.updates import Problem, Progress, Result, Update
 from dgm_studio.data import registry as data
 from dgm_studio.models import registry
 from dgm_studio.training.figures import figures_of
+from dgm_studio.training.generated import headline_in
 from dgm_studio.training.loop import Session
 from dgm_studio.training.record import headline_of
 
@@ -121,7 +122,12 @@ def publishing(run: Path | str, recipe: TrainingRecipe, folder: Path | None = No
             yield update
     about = {"evaluate": cards.as_json(dataclasses.replace(request, model="")), "recipe": recipe.name}
     done = dataclasses.replace(
-        manifest, metrics=found, headline=headline_of(found), name=recipe.title or recipe.name, parent="", extra=about
+        manifest,
+        metrics=found,
+        headline=headline_in(found) or headline_of(found),
+        name=recipe.title or recipe.name,
+        parent="",
+        extra=about,
     )
     path = (folder or resource("zoo")) / f"{recipe.name}.safetensors"
     store.save(path, tensors, done)

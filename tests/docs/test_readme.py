@@ -271,6 +271,7 @@ def test_no_figure_of_the_page_is_typed_by_hand(results: ModuleType) -> None:
 
 @pytest.fixture(scope="module")
 def results() -> ModuleType:
+    sys.path.insert(0, str(CHECKOUT / "packaging"))  # as when it is run as a script
     spec = importlib.util.spec_from_file_location("results", CHECKOUT / "packaging" / "results.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
