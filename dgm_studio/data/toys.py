@@ -28,9 +28,7 @@ from dgm_studio.data.toy_cards import TOY_SEED, TOY_SIZES
 Points = NDArray[np.float64]
 Labels = NDArray[np.int64]
 CURVE_NODES = 1024
-CELLS = np.array(
-    [(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0]
-)  # of the checkerboard, from its corner
+CELLS = np.array([(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0])  # of the checkerboard
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def mixture(name: str) -> Mixture | None:
 
 
 def boxes(name: str) -> tuple[Tensor, Tensor] | None:
-    """Lower and upper corners, float64 [K, 2] each, of the equal uniform boxes that a toy is a mixture of, standardised.
+    """The equal uniform boxes that a toy is a mixture of, standardised: lower and upper corners, float64 [K, 2] each.
 
     None where it is none. Of the pinwheel neither this nor `mixture` is known: its arms are twisted.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,7 +54,8 @@ class Guide:
         self.given = given if given else None
         self.weight = sampling.guidance if self.given else 0.0
         self.rows = rows
-        self.clip = clipping(sampling, model.noising().kind, model.support())
+        chosen = own_clip(model) if sampling.clip == "model" else sampling.clip
+        self.clip = clipping(chosen, sampling.percentile, model.support())
         self.evaluations = 0
 
     def ask(self, x: Tensor, level: Level) -> Generator[None, None, Guess]:
@@ -104,23 +106,34 @@ def _guided(free: Estimate, given: Estimate, weight: float) -> Estimate:
     return replace(given, clean=clean, noise=free.noise + weight * (given.noise - free.noise))
 
 
-def clipping(sampling: Sampling, kind: str, support: Range | None) -> Clip | None:
+@runtime_checkable
+class Clips(Protocol):
+    """Says what is to be done to its clean estimates where nothing else is asked for."""
+
+    def clip(self) -> str:
+        """One of `CLIPS` but "model"."""
+
+
+def own_clip(model: Denoises) -> str:
+    """A model's own way of clipping; of one that has none, to the range of its data if there is one."""
+    if isinstance(model, Clips):
+        return model.clip()
+    return "none" if model.support() is None else "static"
+
+
+def clipping(chosen: str, percentile: float, support: Range | None) -> Clip | None:
     """What is done to clean estimates, or None.
 
     Args:
-        sampling: "model" clips a discrete model's pictures to their range (Ho et al. 2020 do) and nothing else (neither
-            Karras et al. 2022 nor Lipman et al. 2023 do).
-        kind: Of the path.
+        chosen: One of `CLIPS` but "model".
+        percentile: Of dynamic thresholding.
         support: The range of the data, or None.
 
     Raises:
         Problem: No such way of clipping, or the data have no range.
     """
-    if sampling.clip not in CLIPS:
-        raise Problem(f"There is no way of clipping called {sampling.clip}.", f"Choose one of {', '.join(CLIPS)}.")
-    chosen = sampling.clip
-    if chosen == "model":
-        chosen = "static" if kind == "discrete" and support is not None else "none"
+    if chosen not in CLIPS:
+        raise Problem(f"There is no way of clipping called {chosen}.", f"Choose one of {', '.join(CLIPS)}.")
     if chosen == "none":
         return None
     if support is None:
@@ -128,7 +141,7 @@ def clipping(sampling: Sampling, kind: str, support: Range | None) -> Clip | Non
     low, high = support
     if chosen == "static":
         return lambda clean: clean.clamp(low, high)
-    return lambda clean: dynamically_clipped(clean, support, sampling.percentile)
+    return lambda clean: dynamically_clipped(clean, support, percentile)
 
 
 def dynamically_clipped(clean: Tensor, support: Range, percentile: float) -> Tensor:

@@ -15,7 +15,7 @@ from dgm_studio.core.updates import Problem
 from dgm_studio.models.capabilities import Noising
 
 KARRAS_RHO = 7.0  # Karras et al. 2022, equation 5
-# Below this x is noise for every purpose (alpha < 0.0056): spacings by lambda spend one step there, and Heun's is Euler's.
+# Below this x is noise for every purpose (alpha < 0.0056): spacings by lambda spend one step there, Heun's is Euler's.
 # The linear schedule of Ho et al. ends at -5.06, within; the cosine schedule at -9.9 and some at minus infinity.
 LEAST_LOG_SNR = -5.2
 ON_INDICES = ("ddpm", "ddim")  # visit whole indices of a discrete model; the others may ask between two of them
@@ -99,8 +99,8 @@ def times_of(noising: Noising, sampling: Sampling) -> Float[Tensor, " s"]:
     Returns:
         float64 [S + 1], the noisiest first and `noising.clean` last. "time" is trailing spacing (Lin et al. 2024,
         table 2): it visits the noisiest level whatever the stride. "log-snr" and "karras" go from the noisiest to
-        `noising.cleanest` in S levels, the first one apart as if from `LEAST_LOG_SNR` at the least. DDPM and DDIM visit whole, distinct indices of a discrete model; for S = T those
-        are all of them.
+        `noising.cleanest` in S levels, the others set as if that were no noisier than `LEAST_LOG_SNR`. DDPM and DDIM
+        visit whole, distinct indices of a discrete model; for S = T those are all of them.
 
     Raises:
         Problem: No such spacing, no steps, more steps than levels, or own levels that do not rise.
@@ -113,14 +113,20 @@ def times_of(noising: Noising, sampling: Sampling) -> Float[Tensor, " s"]:
     elif sampling.steps < 1:
         raise Problem(f"A trajectory of {sampling.steps} steps goes nowhere.", "Ask for one step or more.")
     elif spacing == "time":
-        times = torch.linspace(noising.noisiest, noising.clean, sampling.steps + 1, dtype=torch.float64)[:-1]
-        times = times.clamp(min=noising.cleanest)
+        times = _uniform(noising, sampling.steps)
     else:
         times = noising.time(_log_snrs(noising, spacing, sampling.steps))
         times[0] = noising.noisiest
     if noising.kind == "discrete" and sampling.sampler in ON_INDICES:
         times = _distinct(times, round(noising.noisiest) + 1)
     return torch.cat([times, times.new_tensor([noising.clean])])
+
+
+def _uniform(noising: Noising, steps: int) -> Tensor:
+    """S times to `clean` by equal strides, or to `cleanest` where these would be shorter than the last one may be."""
+    if (noising.noisiest - noising.clean) / steps >= noising.cleanest - noising.clean:
+        return torch.linspace(noising.noisiest, noising.clean, steps + 1, dtype=torch.float64)[:-1]
+    return torch.linspace(noising.noisiest, noising.cleanest, steps, dtype=torch.float64)
 
 
 def _log_snrs(noising: Noising, spacing: str, steps: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dgm_studio.core.requests.denoising import Sampling
 from dgm_studio.core.updates import Problem
-from dgm_studio.models.capabilities import Noising
+from dgm_studio.models.capabilities import Denoises, Noising
 from dgm_studio.models.sampler_guiding import Guess, Guide
 from dgm_studio.models.sampler_levels import LEAST_LOG_SNR, Level, level_at
 
@@ -91,11 +91,19 @@ def _ancestral_std(stride: Stride, small: float, large: float) -> Tensor | float
     name, fraction = stride.sampling.variance, stride.guess.fraction
     if name not in VARIANCES:
         raise Problem(f"There is no variance called {name}.", f"Choose one of {', '.join(VARIANCES)}.")
-    if name == "learnt" and fraction is None:
+    if name == "model":
+        name = own_variance(stride.guide.model)
+    if name != "learnt":
+        return math.sqrt(large if name == "large" else small)
+    if fraction is None:
         raise Problem("This model has not learnt the variance of its steps.", "Choose the small or the large variance.")
-    if fraction is not None and name in ("model", "learnt"):
-        return (0.5 * (math.log(small) + fraction * (math.log(large) - math.log(small)))).exp()
-    return math.sqrt(large if name == "large" else small)
+    return (0.5 * (math.log(small) + fraction * (math.log(large) - math.log(small)))).exp()
+
+
+def own_variance(model: Denoises) -> str:
+    """The variance of DDPM's steps that a system was configured with; small of one that has no such choice."""
+    chosen = getattr(getattr(model, "config", None), "variance", "small")
+    return chosen if chosen in VARIANCES else "small"
 
 
 def ddim(stride: Stride) -> Generator[None, None, Tensor]:

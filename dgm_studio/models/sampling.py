@@ -163,7 +163,7 @@ def sample(
     if why:
         raise Problem(f"{SAMPLERS[sampling.sampler]} cannot be used: {why}.", "Choose another sampler.")
     walk = _Walk(Guide(model, sampling, given, rows), sampling, levels_of(noising, times), noise, keep)
-    if before is not None:
+    if before is not None and (keep is None or keep.repeats <= 1):
         walk.before = (level_at(noising, before.time), before.clean.to(x.device, state_type(x.device)))
     yield from walk.follow(x.to(state_type(x.device)), first_index)
 
@@ -193,7 +193,8 @@ class _Walk:
                 x = yield from self._advanced(lifted, level, index, turn, guess)
                 x = self._constrained(x, index + 1, turn)
             assert guess is not None
-            self.before = (self.levels[index], guess.clean)
+            # after a repeat the step before was made from another x, and a branch would not know of it
+            self.before = (self.levels[index], guess.clean) if turn == 0 else None
         yield self._step(last, x, x, guess)
 
     def _step(self, index: int, x: Tensor, clean: Tensor, guess: Guess | None) -> Step:
