@@ -162,6 +162,26 @@ class Toy:
                 found[name] = own
         return found
 
+    def _CompareNumbers(self, asked: Any) -> list[Update]:
+        truth = np.linspace(30, 70, 40)
+        truth[7] = np.nan
+        data = {"predicted": truth + np.where(np.arange(40) % 2, 3.0, -1.0), "truth": truth, "unit": "years"}
+        data |= {"bias": 1.0, "low": -3.0, "high": 5.0, "bias_error": 0.3, "limit_error": 0.5, "slope": -0.2}
+        data |= {
+            "absolute": 2.0,
+            "absolute_error": 0.16,
+            "guess": 10.0,
+            "optimum": math.nan,
+            "modality": asked.modality,
+        }
+        return [Progress(20, 40, "Predicting"), Frame("numbers", data | {"sources": asked.sources})]
+
+    def _ChangeRecord(self, asked: Any) -> list[Update]:
+        eye, change = np.full((SIDE, SIDE, 3), 90, np.uint8), np.linspace(-1, 1, SIDE * SIDE).reshape(SIDE, SIDE)
+        row = {"before": eye, "after": eye, "change": change, "cosine": 0.5, "share": 0.25}
+        rows = dict.fromkeys(("renderer", "eye and record", "record alone"), row)
+        return [Frame("otherwise", {"rows": rows, "modality": asked.modality, "value": asked.value, "was": 51.0})]
+
     def _DescribeCross(self, asked: Any) -> list[Update]:
         data = {
             "modalities": [m.name for m in self.modalities],

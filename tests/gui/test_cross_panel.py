@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,15 @@ def make(qapp: QApplication, adopt: Callable[[QWidget], QWidget]) -> Make:
     theme.use("dark", 1.0)
 
     def build(
-        modalities: tuple[Any, ...] = THREE, *, at_once: bool = True, studio: Studio | None = None, **state: Any
+        modalities: tuple[Any, ...] = THREE,
+        *,
+        at_once: bool = True,
+        studio: Studio | None = None,
+        data: str = "",
+        **state: Any,
     ) -> Made:
         toy = Toy(modalities, at_once=at_once)
-        panel = CrossPanel(cross_toy.card(modalities), toy, studio)
+        panel = CrossPanel(cross_toy.card(modalities, **({"data": data} if data else {})), toy, studio)
         toy.panel = panel
         adopt(panel)
         panel.resize(1120, 720)
@@ -316,6 +322,49 @@ def test_the_keyboard_moves_the_example_the_ring_and_what_is_given(make: Make) -
     assert table.accessibleDescription() == table.told((row, column))
     QTest.keyClick(table, Qt.Key.Key_Return)
     assert list(panel.matrix.pinned()) == [(table.lines()[row].given, "digit")]
+
+
+def test_numbers_are_compared_where_there_are_some_and_a_point_leads_to_its_example(make: Make) -> None:
+    assert make()[0].numbers is None
+    eye = replace(cross_toy.IMAGE, name="eye", shape=(3, SIDE, SIDE))
+    panel, toy = make((eye, cross_toy.AGE, cross_toy.DOSE), section="numbers")
+    page, asked = panel.numbers, toy.requests("numbers")[-1]
+    assert page is not None and (asked.modality, asked.sources, asked.count) == ("age", ("eye",), 300)
+    assert not toy.requests("otherwise") and page.eye.isHidden(), "only invented eyes can be drawn again"
+    assert page.frame.state is CanvasState.READY
+    assert page.figures.text().startswith("Mean absolute error 2 ± 0.16 years; guessing the median 10. Bias 1 ± 0.3")
+    QApplication.processEvents()
+    QTest.mouseClick(page.plot, Qt.MouseButton.LeftButton, pos=page.plot.place_of(5).toPoint())
+    assert panel.bench.state.index == 5 and page.plot.readout().startswith("Example 5: predicted")
+    page.plot.set_marked(7)
+    assert page.plot.readout() == "", "of the seventh the truth is unknown"
+    chips = panel.numbering.chips
+    assert not chips["age"].isEnabled()
+    chips["dose"].click()
+    assert toy.requests("numbers")[-1].sources == ("eye", "dose")
+    chips["dose"].click()
+    chips["eye"].click()
+    assert toy.requests("numbers")[-1].sources == ("eye",) and chips["eye"].isChecked(), "nothing is the picture again"
+    kept = json.loads(json.dumps(panel.state()))
+    other, _ = make((eye, cross_toy.AGE, cross_toy.DOSE))
+    other.restore(kept)
+    assert other.state() == kept
+    toy.failing["numbers"] = FAILED
+    panel.numbering.count._track.put(100)
+    assert toy.requests("numbers")[-1].count == 100
+    assert page.frame.state is CanvasState.ERROR
+
+
+def test_an_invented_eye_is_drawn_again_as_the_slider_says(make: Make) -> None:
+    eye = replace(cross_toy.IMAGE, name="eye", shape=(3, SIDE, SIDE))
+    panel, toy = make((eye, cross_toy.AGE), section="numbers", data="fundus")
+    page = panel.numbers
+    assert page is not None and not page.eye.isHidden()
+    panel.numbering.others["age"]._track.put(70.0)
+    asked = toy.requests("otherwise")[-1]
+    assert (asked.modality, asked.value, asked.given.index) == ("age", 70.0, 0)
+    assert page.head.text() == "The same eye, otherwise: age 51 \N{RIGHTWARDS ARROW} 70 years"
+    assert page.changes.words("record alone") == "cosine 0.50, 25 % as strong"
 
 
 def test_it_waits_dimmed_and_a_failure_stands_where_the_matrix_would_be(make: Make) -> None:

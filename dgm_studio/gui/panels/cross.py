@@ -25,8 +25,9 @@ from dgm_studio.gui.panels.cross_input import DrawsCard, GivenCard
 from dgm_studio.gui.panels.cross_lessons import EXACT, MISTAKE, LessonsPage
 from dgm_studio.gui.panels.cross_matrix import PIN, MatrixPage
 from dgm_studio.gui.panels.cross_matrix import TOPIC as MATRIX
+from dgm_studio.gui.panels.cross_numbers import COMPARED, OTHERWISE, NumbersCard, NumbersPage
 from dgm_studio.gui.panels.cross_scores import WEIGHTS, ScoreCard, ScoresPage, WeightCard
-from dgm_studio.gui.panels.cross_state import SECTIONS, Bench
+from dgm_studio.gui.panels.cross_state import SECTIONS, Bench, sections_of
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
 from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.labels import label
@@ -37,6 +38,7 @@ TITLES = {
     "matrix": "Conditionings",
     "experts": "Experts and joint",
     "conflict": "Who wins",
+    "numbers": "Predicted and true",
     "scores": "Four criteria",
     "lessons": "Where the answer is known",
 }
@@ -45,7 +47,10 @@ NARROW = 830
 GIVEN = frozenset({"index", "split", "values", "missing"})
 DRAWN = frozenset({"samples", "seed", "noise"})
 FUSED = frozenset({"rule", "precision", "prior_expert"})
-MOVING = frozenset({"values", "precision", "samples"})  # what a hand drags: nothing is laid out anew for it
+NUMBERED = frozenset({"number", "sources", "count", "otherwise"})
+MOVING = frozenset(
+    {"values", "precision", "samples", "otherwise", "count"}
+)  # what a hand drags: nothing is laid out anew for it
 
 
 class StatePart(Protocol):
@@ -81,7 +86,8 @@ class CrossPanel(Panel):
         self._content = QWidget()
         self._content.setObjectName("scrolled")
         self._canvas = Card("", self._content)
-        self.sections = SegmentedControl(list(SECTIONS.values()), "Section of the bench", self._canvas)
+        self._sections = sections_of(card.modalities)
+        self.sections = SegmentedControl(list(self._sections.values()), "Section of the bench", self._canvas)
         self._corner = label("", "figures2", self._canvas)
         self._synthetic = label("Synthetic", "live", self._canvas)
         self._corners: dict[str, str] = {}
@@ -109,6 +115,10 @@ class CrossPanel(Panel):
         self.conflict = ConflictPage(bench, self.argument, self._canvas)
         self.scores = ScoresPage(bench, self.scoring, self.weighing, self._canvas)
         self.lessons = LessonsPage(bench, self._canvas)
+        self.numbers: NumbersPage | None = None
+        if "numbers" in self._sections:
+            self.numbering = NumbersCard(bench, rail)
+            self.numbers = NumbersPage(bench, self.numbering, self._canvas)
         self._pages: dict[str, QWidget] = {
             "matrix": self.matrix,
             "experts": self.experts,
@@ -121,10 +131,13 @@ class CrossPanel(Panel):
             self.scoring: frozenset({"scores"}),
             self.weighing: frozenset({"scores"}),
             self.shares: frozenset({"experts"}),
-            self.given: frozenset({"matrix", "experts", "conflict", "scores"}),
+            **({} if self.numbers is None else {self.numbering: frozenset({"numbers"})}),
+            self.given: frozenset({"matrix", "experts", "conflict", "numbers", "scores"}),
             self.fusing: frozenset({"matrix", "experts", "scores"}),
             self.draws: frozenset({"matrix"}),
         }
+        if self.numbers is not None:
+            self._pages["numbers"] = self.numbers
 
     def _lay_out(self) -> None:
         self._canvas.add_right(self._synthetic)
@@ -209,8 +222,9 @@ class CrossPanel(Panel):
         """Another snapshot: the same questions of other weights."""
         super().set_card(card)
         self.bench.card = card
-        for page in (self.matrix, self.experts, self.conflict):
-            page.forget()
+        for page in (self.matrix, self.experts, self.conflict, self.numbers):
+            if page is not None:
+                page.forget()
         if self._begun:
             self._ask_section()
 
@@ -276,7 +290,7 @@ class CrossPanel(Panel):
             return
         if topic == MATRIX and isinstance(update, Frame | Failed):
             self.busy.emit(False)
-        if isinstance(update, Cancelled):
+        if isinstance(update, Cancelled) and topic != COMPARED:
             return
         if topic == ABOUT:
             self._receive_about(update)
@@ -286,6 +300,8 @@ class CrossPanel(Panel):
             self.experts.receive(topic, update, ticket)
         elif topic in (CONFLICT, OTHER):
             self.conflict.receive(topic, update, ticket)
+        elif topic in (COMPARED, OTHERWISE) and self.numbers is not None:
+            self.numbers.receive(topic, update, ticket)
         elif topic == WEIGHTS:
             self.scores.receive(topic, update, ticket)
         elif topic in (EXACT, MISTAKE):
@@ -318,11 +334,13 @@ class CrossPanel(Panel):
             self._ask_section()
 
     def _ask_section(self) -> None:
-        section = self.bench.state.section
+        section = self._section()
         if section == "experts":
             self.experts.ask()
         elif section == "conflict":
             self.conflict.ask()
+        elif section == "numbers" and self.numbers is not None:
+            self.numbers.ask()
         if section == "matrix" or not self.bench.example:
             self._ask_matrix()
 
@@ -332,12 +350,12 @@ class CrossPanel(Panel):
             self.matrix.ask()
 
     def _on_section(self, place: int) -> None:
-        name = list(SECTIONS)[place]
+        name = list(self._sections)[place]
         self.bench.set(f"Show {SECTIONS[name].lower()}", section=name)
 
     def _show_state(self, changed: set[str] | None = None) -> None:
         """Show what has changed of the state, all of it by default: a hand that drags waits for nothing else."""
-        section = self.bench.state.section
+        section = self._section()
         whole = changed is None or "section" in changed
         if whole:
             self._show_section(section)
@@ -351,15 +369,21 @@ class CrossPanel(Panel):
         for part, shows in parts:
             if changed is None or whole or changed & shows:
                 part.show_state()
+        if self.numbers is not None and (whole or changed is None or changed & (NUMBERED | {"index", "split"})):
+            self.numbers.show_state()
         for name, page in (("experts", self.experts), ("conflict", self.conflict)):
             if whole or section == name:
                 page.show_state()
         if self._halves.direction() == QBoxLayout.Direction.TopToBottom and not (changed and changed <= MOVING):
             self._arrange()
 
+    def _section(self) -> str:
+        """What is in sight: of a stored section that this model lacks, the first."""
+        return self.bench.state.section if self.bench.state.section in self._sections else "matrix"
+
     def _show_section(self, section: str) -> None:
         """The page, and the cards that belong to it."""
-        self.sections.set_index(list(SECTIONS).index(section))
+        self.sections.set_index(list(self._sections).index(section))
         self._stack.setCurrentWidget(self._pages[section])
         self._canvas.set_title(TITLES[section])
         self._corner.setText(self._corners.get(section, ""))

@@ -19,6 +19,7 @@ SECTIONS = {
     "matrix": "Matrix",
     "experts": "Experts",
     "conflict": "Conflict",
+    "numbers": "Numbers",
     "scores": "Scoreboard",
     "lessons": "Lessons",
 }
@@ -54,6 +55,10 @@ class CrossState:
         conflict: The modality whose precision moves, "" for the last.
         pins: Frozen cells: {"row": names, "column": name, "asked": the question as plain data}.
         wrong: The known mistake that is shown.
+        number: The one that is predicted on the page of numbers, "" for the first.
+        sources: What it is predicted from, () for the picture.
+        count: Of how many examples.
+        otherwise: What each number is changed to for the eye that is drawn again.
     """
 
     section: str = "matrix"
@@ -75,6 +80,10 @@ class CrossState:
     conflict: str = ""
     pins: tuple[Mapping[str, Any], ...] = ()
     wrong: str = ""
+    number: str = ""
+    sources: tuple[str, ...] = ()
+    count: int = 300
+    otherwise: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -181,6 +190,15 @@ class Bench(QObject):
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
+
+
+def sections_of(modalities: Sequence[Modality]) -> dict[str, str]:
+    """The sections that mean something for a model: numbers need one to be predicted."""
+    return {
+        name: words
+        for name, words in SECTIONS.items()
+        if name != "numbers" or any(m.kind in NUMBERS for m in modalities)
+    }
 
 
 def in_frame(modality: Modality, value: Any) -> Any:
@@ -310,6 +328,10 @@ def _values(value: Any, known: Sequence[str]) -> dict[str, Any]:
     return {str(name): _tuples(own) for name, own in value.items() if name in known}
 
 
+def _finite(value: Any, known: Sequence[str]) -> dict[str, float]:
+    return {str(n): float(v) for n, v in value.items() if n in known and math.isfinite(float(v))}
+
+
 def _precision(value: Any, known: Sequence[str]) -> dict[str, float]:
     factors = {str(n): float(f) for n, f in value.items() if n in known or n == "prior"}
     return {n: min(max(f, 1 / MOST_PRECISION), MOST_PRECISION) for n, f in factors.items() if math.isfinite(f)}
@@ -351,4 +373,8 @@ _READERS: dict[str, Callable[[Any, Sequence[str]], Any]] = {
     "conflict": lambda v, known: _one_of(v, ("", *known)),
     "pins": _pins,
     "wrong": lambda v, _: _one_of(v, ("", *WRONG)),
+    "number": lambda v, known: _one_of(v, ("", *known)),
+    "sources": _names,
+    "count": lambda v, _: min(max(int(v), 20), 1000),
+    "otherwise": _finite,
 }
