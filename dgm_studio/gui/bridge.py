@@ -129,6 +129,7 @@ class Bridge(QObject):
         self.owners: dict[int, str] = {}
         self.cold: set[int] = set()
         """Tickets asked before the worker was warm: the time they wait is the start's, not an answer's."""
+        self._answered = 0
         self._askers: dict[str, Asker] = {}
         self._numbers = itertools.count(1)
         self._left: deque[Envelope] = deque()
@@ -188,7 +189,9 @@ class Bridge(QObject):
         asker = self._askers.get(name)
         if asker is not None:
             self._give(asker, topic, update, ticket)
-            if isinstance(update, Frame) and topic in asker.fast and ticket.id not in self.cold:
+            fresh = ticket.id not in self.cold and ticket.id != self._answered
+            if isinstance(update, Frame) and topic in asker.fast and fresh:
+                self._answered = ticket.id  # a film goes on for seconds: its first picture is what the hand waits for
                 self._measure(asker.receiver, ticket)
 
     def _hand_out_job(self, ticket: Ticket, update: Update) -> None:

@@ -90,7 +90,7 @@ def test_begins_with_a_film_of_the_models_own_settings_at_its_result(make: Make)
     x, clean = seen(panel)
     np.testing.assert_array_equal(x, film.steps[20]["x"])
     np.testing.assert_array_equal(clean, film.steps[20]["clean"])
-    assert "step 20 of 20" in panel.film.where.text()
+    assert "20 of 20" in panel.film.where.text()
     assert panel.film.axis.accessibleDescription() == "step 20 of 20, log-SNR +5.0"
 
 
@@ -101,11 +101,11 @@ def test_the_film_plays_while_it_is_being_computed(make: Make) -> None:
     rest = toy.send(TOPIC, 1 + 7)
     panel.settle()
     assert panel.film.frame.state is CanvasState.READY
-    assert "step 6 of 20" in panel.film.where.text()
+    assert panel.film.where.text().startswith("6 of 20")
     ticket = toy.waiting[TOPIC]
     for update in rest:
         panel.receive(TOPIC, update, ticket)
-    assert "step 20 of 20" in panel.film.where.text()
+    assert "20 of 20" in panel.film.where.text()
 
 
 def test_scrubbing_shows_any_step_both_ways_and_is_one_gesture(make: Make) -> None:

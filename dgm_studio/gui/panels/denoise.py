@@ -177,7 +177,9 @@ class DenoisingPanel(Panel):
         beside = self.width() >= max(look.px(NARROW), needed)
         directions = QBoxLayout.Direction
         self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        high = max(look.px(420), min(look.px(640), self.height() - look.px(24)))
+        high = max(
+            look.px(420), self._canvas.minimumSizeHint().height(), min(look.px(640), self.height() - look.px(24))
+        )
         self._canvas.setMinimumHeight(0 if beside else high)
         if beside:
             self._rail_area.setFixedWidth(look.px(RAIL))

@@ -38,12 +38,12 @@ Curve = npt.NDArray[np.float64]
 def figure(value: float) -> str:
     """Log-SNR with its sign, short.
 
-    >>> figure(-3.25), figure(float("inf"))
-    ('−3.2', '∞')
+    >>> figure(-3.25), figure(-0.01), figure(float("inf"))
+    ('−3.2', '0.0', '∞')
     """
     if not math.isfinite(value):
         return "\N{INFINITY}" if value > 0 else "\N{MINUS SIGN}\N{INFINITY}"
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") if abs(value) >= 0.05 else "0.0"
 
 
 class TimeAxis(QWidget):

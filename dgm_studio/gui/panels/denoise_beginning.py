@@ -59,6 +59,7 @@ class SourcePart(QWidget):
         self.number = QSpinBox(self)
         self.number.setAccessibleName("Number of the example")
         self.number.setKeyboardTracking(False)
+        self.number.setToolTip("An example of the test part")
         self.previous = IconButton("chevron-left", "Previous example", self)
         self.next = IconButton("chevron-right", "Next example", self)
         self.random = IconButton("random", "A random example", self)
@@ -81,7 +82,7 @@ class SourcePart(QWidget):
     def _lay_out(self) -> None:
         row = QHBoxLayout()
         row.setSpacing(theme.SPACE[0])
-        row.addWidget(label("Test example", "secondary", self))
+        row.addWidget(label("Example", "secondary", self))
         row.addWidget(self.word)
         row.addStretch(1)
         for widget in (self.previous, self.number, self.next, self.random):
@@ -130,7 +131,7 @@ class SourcePart(QWidget):
         self.number.setValue(source.index)
         self._showing = False
         known = labels[source.index] if source.index < len(labels) else ""
-        self.word.setText("your own" if source.picture else str(known))
+        self.word.setText("(your own)" if source.picture else f"({known})" if known else "")
         self.canvas.setEnabled(paints)
         self.undo.setVisible(paints)
         self.reset.setVisible(paints)

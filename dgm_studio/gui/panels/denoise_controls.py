@@ -252,7 +252,7 @@ class DrawsCard(Card):
         stage = self.stage
         take, half = stage.take, stage.half(stage.take)
         size = stage.film_bytes(take)
-        frames = take.sampling.steps // half + 1
+        frames = stage.steps_made(take) // half + 1
         kept = "" if half == 1 else f" Every step would take {in_bytes(size)}: one in {half} is kept."
         return f"Film of {frames:,} frames: {in_bytes(size / half)} of memory.{kept}"
 

@@ -16,7 +16,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.denoise_views import tiled
 from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, focus_ring, follow_theme, plain_rounded
 
-SIDE = 84
+SIDE = 68
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 
 
@@ -73,7 +73,7 @@ class PinStrip(QWidget):
     def sizeHint(self) -> QSize:
         """Pictures with their words."""
         look = theme.current()
-        return QSize(len(self._pins) * look.px(SIDE + 12), look.px(SIDE + 18))
+        return QSize(len(self._pins) * look.px(SIDE + 20), look.px(SIDE + 18))
 
     def minimumSizeHint(self) -> QSize:
         """One."""
@@ -129,7 +129,7 @@ class PinStrip(QWidget):
             else:
                 plain_rounded(painter, box, look.colour("bg2"), 4)
                 draw_text(painter, box, "\N{HORIZONTAL ELLIPSIS}", look.font(), look.colour("text2"), _CENTRE)
-            under = QRectF(box.left() - 4, box.bottom() + 2, box.width() + 8, look.px(15))
+            under = QRectF(box.left() - 8, box.bottom() + 1, box.width() + 16, look.px(15))
             draw_text(painter, under, pin.words, look.font("caption"), look.colour("text2"), _CENTRE)
             if place == self._hover or (self.hasFocus() and place == self._place):
                 self._paint_hover(painter, place)
@@ -149,7 +149,7 @@ class PinStrip(QWidget):
 
     def _box(self, place: int) -> QRectF:
         look = theme.current()
-        return QRectF(4 + place * look.px(SIDE + 12), 1, look.px(SIDE), look.px(SIDE))
+        return QRectF(10 + place * look.px(SIDE + 20), 1, look.px(SIDE), look.px(SIDE))
 
     def _cross(self, place: int) -> QRectF:
         side = theme.current().px(18)

@@ -26,7 +26,7 @@ from dgm_studio.gui.panels.denoise_ribbon import Ribbon
 from dgm_studio.gui.panels.denoise_screen import Screen
 from dgm_studio.gui.panels.denoise_state import END, KINDS, MOST_PINS, MOST_TAKES, SPEEDS, Stage
 from dgm_studio.gui.panels.denoise_tree import result_of
-from dgm_studio.gui.widgets.iconbutton import Button
+from dgm_studio.gui.widgets.iconbutton import Button, IconButton
 from dgm_studio.gui.widgets.labels import ElidedLabel
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
@@ -75,12 +75,11 @@ class FilmPage(QWidget):
         self.transport = Transport(self)
         self.speed = SegmentedControl(SPEED_WORDS, "Speed", self)
         self.speed.setToolTip("Speed of playing: a quarter, a half, normal, double")
-        self.pin = Button("Pin", self, icon="pin")
-        self.pin.setToolTip("Keep this frame under the film (P)")
-        self.branch = Button("Branch here", self, icon="fork")
-        self.finer = Button("Finer from here", self, icon="plus")
+        self.pin = IconButton("pin", "Pin this frame under the film (P)", self)
+        self.branch = Button("Branch", self, icon="fork")
+        self.finer = Button("Finer", self, icon="plus")
         self.where = ElidedLabel("", "figures", self)
-        self.where.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.where.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter)
         self.axis = TimeAxis(self)
         self.ribbon = Ribbon(self.stage, self.reel, self.axis, self)
         self.notice = ElidedLabel("", "live", self)
@@ -91,14 +90,13 @@ class FilmPage(QWidget):
         controls.setSpacing(theme.SPACE[1])
         controls.addWidget(self.transport)
         controls.addWidget(self.speed)
-        controls.addStretch(1)
+        controls.addWidget(self.where, 1)
         for button in (self.pin, self.branch, self.finer):
             controls.addWidget(button)
         notice = QHBoxLayout()
         notice.setSpacing(theme.SPACE[1])
         notice.addWidget(self.notice, 1)
         notice.addWidget(self.remedy)
-        notice.addWidget(self.where, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
@@ -299,10 +297,10 @@ class FilmPage(QWidget):
         if film is None:
             return ""
         levels, times = film.log_snr(), film.about.get("times", ())
-        parts = [f"step {index} of {film.last()}"]
+        parts = [f"{index} of {film.last()}"]
         if index < len(levels):
             parts.append("data" if index == film.last() else f"log-SNR {figure(float(levels[index]))}")
-        if index < len(times):
+        if index < min(len(times), film.last()):
             parts.append(f"t {float(times[index]):.3g}")
         return " \N{MIDDLE DOT} ".join(parts)
 

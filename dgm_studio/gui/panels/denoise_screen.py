@@ -13,7 +13,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.denoise_controls import Choice
 from dgm_studio.gui.panels.denoise_state import KINDS
 from dgm_studio.gui.panels.denoise_views import FilmView
-from dgm_studio.gui.widgets.labels import ElidedLabel
+from dgm_studio.gui.widgets.labels import ElidedLabel, label
 
 UNGUIDED = "There is no guidance: give the model something, and choose a guidance other than 0 or 1."
 
@@ -32,7 +32,7 @@ class Side(QWidget):
         self.view = FilmView(name, self)
         self.choice = Choice(name, KINDS, self, named=False)
         self.title = ElidedLabel("", "heading", self)
-        self.figure = ElidedLabel("", "figures2", self)
+        self.figure = label("", "figures2", self)
         self.figure.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.choice.setVisible(not fixed)
         self.title.setVisible(fixed)

@@ -296,10 +296,17 @@ class Stage(QObject):
         if not take.parent:
             return 0
         parent = self.state.take(take.parent)
-        made = parent.sampling.steps
-        if not parent.parent and parent.beginning.kind in ("picture", "inverted"):
-            made = max(1, int(parent.beginning.depth * made))
-        return min(take.at, made - 1) if not parent.parent else take.at
+        return take.at if parent.parent else min(take.at, self.steps_made(parent) - 1)
+
+    def steps_made(self, take: Take) -> int:
+        """How many steps of its own a film has: fewer than are asked for where it begins with a picture or branches."""
+        steps = take.sampling.steps
+        if take.parent:
+            parent = self.state.take(take.parent)
+            left = 1.0 if parent.parent else 1.0 - self.branches_at(take) / self.steps_made(parent)
+            return max(1, round(left * steps))
+        deep = take.beginning.depth if take.beginning.kind in ("picture", "inverted") else 1.0
+        return max(1, int(deep * steps + 1e-9))
 
     def half(self, take: Take) -> int:
         """Every which step is kept, so that the film stays within `LARGEST_FILM`."""
@@ -311,7 +318,7 @@ class Stage(QObject):
         for side in self.shape:
             numbers *= side
         kinds = 4 if take.condition and take.sampling.guidance not in (0.0, 1.0) else 3
-        return (take.sampling.steps + 1) * self.state.count * (numbers * kinds + 4 * 5)
+        return (self.steps_made(take) + 1) * self.state.count * (numbers * kinds + 4 * 5)
 
     def free_key(self) -> str:
         """A key that no film has."""

@@ -16,7 +16,7 @@ from dgm_studio.gui import theme
 from dgm_studio.gui.panels.denoise_views import tiled
 from dgm_studio.gui.widgets.painting import draw_picture, draw_text, focus_ring, follow_theme, plain_rounded
 
-LANE = 38
+LANE = 34
 
 
 @dataclass(frozen=True)
