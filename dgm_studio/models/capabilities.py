@@ -271,6 +271,14 @@ class Classifies(Protocol):
         """
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """Takes from the training data, before the first step, what need not be learnt but counted."""
+
+    def count(self, values: Mapping[str, Tensor]) -> None:
+        """Count; `values` are the modalities of the whole training part besides its first (`Part.others`)."""
+
+
 PROTOCOLS: dict[Capability, type] = {
     Capability.ENCODES: Encodes,
     Capability.DECODES: Decodes,

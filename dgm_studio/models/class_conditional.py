@@ -7,9 +7,8 @@ all of them are decoded in one batch, with the same noise for each, so that a co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -46,14 +45,6 @@ class ClassConditional(Protocol):
 
     def log_class_prior(self) -> Tensor:
         """log p(y), [C]."""
-
-
-@runtime_checkable
-class Counts(Protocol):
-    """Takes from the training data, before the first step, what need not be learnt but counted."""
-
-    def count(self, values: Mapping[str, Tensor]) -> None:
-        """Count; `values` are the modalities of the whole training part besides its first (`Part.others`)."""
 
 
 @dataclass(frozen=True)

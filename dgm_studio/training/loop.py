@@ -22,7 +22,7 @@ from dgm_studio.core.updates import Frame, Metrics, Problem, Progress, Result, U
 from dgm_studio.data import registry as data
 from dgm_studio.data.dataset import Dataset
 from dgm_studio.models import registry
-from dgm_studio.models.class_conditional import Counts
+from dgm_studio.models.capabilities import Counts
 from dgm_studio.training import health
 from dgm_studio.training.begin import Beginning, begin, edit_flag, refuse_fixed
 from dgm_studio.training.config import LIVE, TrainingConfig, learning_rate, metrics_stride
