@@ -28,7 +28,8 @@ SEGMENTS = 12  # categories that stand beside each other
 MOST_SLIDERS = 12  # numbers of a vector that have one each
 UNKNOWN = "unknown"
 INK, PAPER, UNSEEN = range(3)  # what the brush writes
-OFFERED = 5  # colours of the picture to draw with
+OFFERED = 6  # colours of the picture to draw with
+APART = 60  # levels, the three channels together, from black and from white, which are offered anyway
 
 
 class ErasableCanvas(DrawCanvas):
@@ -237,8 +238,8 @@ class ImageEditor(Editor):
         """Ink in the colours of the picture, and black and white."""
         if picture.tobytes() != self._palette_of:
             self._palette_of = picture.tobytes()
-            common = [QColor(*rgb) for rgb in main_colours(picture, OFFERED)]
-            self.swatches.offer([QColor("black"), QColor("white"), *common])
+            common = [rgb for rgb in main_colours(picture, OFFERED) if APART < sum(rgb) < 3 * 255 - APART]
+            self.swatches.offer([QColor("black"), QColor("white"), *(QColor(*rgb) for rgb in common)])
 
     def _fit(self) -> None:
         side = theme.current().px(CANVAS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QKeyEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QSizePolicy, QToolTip, QWidget
 
 from dgm_studio.gui import theme
@@ -206,7 +206,9 @@ class ShareBars(QWidget):
         look = theme.current()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        line, named, figures = look.px(20), look.px(96), look.px(62)
+        metrics = QFontMetrics(look.figures("caption"))
+        widest = max((metrics.horizontalAdvance(self._figure(value)) for _, value, _ in self._rows), default=0)
+        line, named, figures = look.px(20), look.px(96), max(look.px(62), widest + 2)
         for row, (name, value, colour) in enumerate(self._rows):
             top = row * line
             dot = QPointF(look.px(5), top + line / 2)

@@ -328,7 +328,7 @@ def figures_in_words(data: Mapping[str, Any], known: int) -> str:
         return "Of fewer than two examples both numbers are known."
 
     def short(key: str) -> str:
-        return number(float(f"{float(data[key]):.3g}"))
+        return number(float(f"{float(data[key]):.{2 if key.endswith('error') else 3}g}"))
 
     told = (
         f"Mean absolute error {short('absolute')} \N{PLUS-MINUS SIGN} {short('absolute_error')}{unit}; "
