@@ -156,7 +156,7 @@ class Toy(denoise_toy.Toy):
             "sigma": np.sqrt(1 - power),
             "beta": np.zeros(0) if self.planar else np.clip(1 - power / np.append(1.0, power[:-1]), 0, 0.999),
             "terminal": {"alpha": math.sqrt(last), "log_snr": float(log_snr[-1]), "bad": last > 1e-5},
-            "warnings": [],
+            "warnings": [f"The noisiest level still holds {math.sqrt(last):.1%} of the data."] if last > 1e-5 else [],
             "pictures": pictures if len(asked.shown) else np.zeros((0, SIDE, SIDE), np.uint8),
             "shown_log_snr": at,
             "config": {"schedule": asked.schedule, "knots": ", ".join(f"{x:g}:{y:g}" for x, y in asked.knots)},
@@ -201,10 +201,10 @@ class Toy(denoise_toy.Toy):
         agrees = np.full((rows, columns), np.nan, np.float32)
         frames: list[Update] = []
         for index in range(rows * columns):
-            row, column = divmod(index, columns)
+            column, row = divmod(index, rows)  # few steps first
             pictures[row, column] = ring(row + 0.3 * column, 1 - 0.5 / (1 + column))
             agrees[row, column] = min(1.0, 0.4 + 0.15 * row + 0.1 * column) - 0.2 * (row == rows - 1)
-            if index in (columns, rows * columns - 1):
+            if index in (rows, rows * columns - 1):
                 judged = [["cap, beard"] * columns] * rows
                 frames.append(
                     Frame(
@@ -546,9 +546,8 @@ def test_a_terminal_snr_that_is_not_zero_is_said_in_words(make: Make) -> None:
     assert page.settings.terminal.text().startswith("Good:")
     page.curve.moved.emit(len(page.curve.knots()) - 1, 1.0, -2.0)
     said = page.settings.terminal.text()
-    left = toy.requests("schedule/curve")[-1].knots[-1][1]
-    assert said.startswith(f"Warning: {100 / math.sqrt(1 + math.exp(-2 * left)):.1f}\N{NO-BREAK SPACE}% of the picture")
-    assert "very dark and very bright pictures cannot be made" in said
+    left = 1 / math.sqrt(1 + math.exp(-2 * toy.requests("schedule/curve")[-1].knots[-1][1]))
+    assert said == f"Warning: The noisiest level still holds {left:.1%} of the data."
 
 
 def test_the_schedule_becomes_the_films_levels(make: Make) -> None:
@@ -691,10 +690,23 @@ def test_the_contact_sheet_grows_and_only_what_is_there_can_be_chosen(make: Make
     growing = toy._SheetGuidance(toy.jobs[-1].request)[0]
     panel.receive("job", growing, toy.jobs[-1])
     sheet = page.sheet.sheet
-    done = [[bool(sheet.cell_at(sheet.cell(r, c).center())[0] >= 0) for c in range(5)] for r in range(4)]
-    assert sum(map(sum, done)) == 5  # the first guidance with all numbers of steps, the second with the fewest
-    assert [row[0] for row in done] == [True] * 4
-    assert done[0][1]
+    done = [[sheet.cell_at(sheet.cell(r, c).center()) == (r, c) for c in range(5)] for r in range(4)]
+    assert done == [[True] * 5, [True, *[False] * 4], [False] * 5, [False] * 5]
+    point = sheet.cell(2, 2).center().toPoint()
+    QTest.mouseClick(sheet, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
+    assert panel.stage.state.section == "guidance"
+
+
+def test_samples_that_fail_say_so_whatever_comes_after(make: Make) -> None:
+    panel, toy = make("guidance", given=True)
+    page = guidance_of(panel)
+    toy.failing["guidance/live"] = FAILED
+    panel.stage.change(condition={"digit": 5})  # asks for both rows anew; those as given arrive
+    assert page.frame.state is CanvasState.ERROR
+    assert not page.strip.running()
+    toy.failing.clear()
+    page.frame.acted.emit()
+    assert page.frame.state is CanvasState.READY
 
 
 def test_every_widget_that_takes_the_focus_has_a_name(make: Make) -> None:

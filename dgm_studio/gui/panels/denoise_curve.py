@@ -122,21 +122,19 @@ def span_of(view: str, *shapes: Shape | None) -> tuple[float, float]:
 
 
 def end_words(terminal: Mapping[str, Any], warnings: Sequence[str]) -> str:
-    """What is left of a picture at the noisiest level, and what follows from it."""
-    alpha, log_snr = float(terminal.get("alpha", math.nan)), float(terminal.get("log_snr", math.nan))
+    """What is left of the data at the noisiest level, and what follows from it.
+
+    >>> end_words({"log_snr": -9.94}, [])
+    'Good: next to nothing of the data is left at the end (half-log-SNR −9.9).'
+    >>> end_words({"log_snr": -2.0}, ["Samples cannot become very dark."])
+    'Warning: Samples cannot become very dark.'
+    """
     if warnings:
-        return "\n".join(str(sentence) for sentence in warnings)
+        return "\n".join(f"Warning: {sentence}" for sentence in warnings)
+    log_snr = float(terminal.get("log_snr", -math.inf))
     if not math.isfinite(log_snr):
-        return "At the end nothing of the picture is left."
-    at_end = f"half-log-SNR {log_snr:.1f}".replace("-", "\N{MINUS SIGN}").replace(
-        "half\N{MINUS SIGN}log\N{MINUS SIGN}", "half-log-"
-    )
-    if terminal.get("bad"):
-        return (
-            f"Warning: {alpha:.1%} of the picture's amplitude is left at the end ({at_end}). Sampling starts from pure "
-            "noise, which training never showed: very dark and very bright pictures cannot be made."
-        ).replace("%", "\N{NO-BREAK SPACE}%", 1)
-    return f"Good: next to nothing of the picture is left at the end ({at_end})."
+        return "Good: nothing of the data is left at the end."
+    return f"Good: next to nothing of the data is left at the end (half-log-SNR {signed(log_snr)})."
 
 
 def signed(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from dgm_studio.gui import theme
@@ -66,12 +66,16 @@ class ForwardStrip(QWidget):
 
     def sizeHint(self) -> QSize:
         """A row of stamps with a line under it."""
-        look = theme.current()
-        return QSize(560, look.px(STRIP) + look.px(16))
+        return QSize(560, round(self._side()) + theme.current().px(22))
 
     def minimumSizeHint(self) -> QSize:
         """As high."""
         return QSize(280, self.sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Narrower stamps are lower."""
+        super().resizeEvent(event)
+        self.updateGeometry()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Each under its place."""
@@ -109,13 +113,14 @@ class ForwardStrip(QWidget):
             painter.drawEllipse(box.center() + at, 1.2, 1.2)
         painter.restore()
 
+    def _side(self) -> float:
+        pitch = self._plot.area().width() / max(1, self.count() - 1)
+        return max(8.0, min(pitch - 5, theme.current().px(STRIP) - 4.0))
+
     def _cell(self, place: int) -> QRectF:
-        look, count = theme.current(), self.count()
-        pitch = self._plot.area().width() / max(1, count - 1)
-        side = max(8.0, min(pitch - 5, look.px(STRIP) - 4.0))
-        centre = self._plot.x_of(self._shares[place])
+        side, centre = self._side(), self._plot.x_of(self._shares[place])
         left = min(max(centre - side / 2, 1.0), self.width() - side - 1)
-        return QRectF(left, look.px(STRIP) - side - 1, side, side)
+        return QRectF(left, 2, side, side)
 
     def _print(self) -> None:
         for image in self._images:
@@ -196,8 +201,7 @@ class ScheduleCard(Card):
 
     def show_end(self, terminal: Mapping[str, Any], warnings: Sequence[str]) -> None:
         """The terminal signal-to-noise ratio in words; the colour goes with a word."""
-        bad = bool(terminal.get("bad")) or bool(warnings)
-        self.terminal.setProperty("role", "live" if bad else "good")
+        self.terminal.setProperty("role", "live" if warnings else "good")
         self.terminal.style().unpolish(self.terminal)
         self.terminal.style().polish(self.terminal)
         self.terminal.setText(end_words(terminal, warnings))

@@ -124,20 +124,20 @@ class SheetPart(JobPage):
     def show_answer(self, data: Mapping[str, Any]) -> None:
         """Cells as they come."""
         self._data = data
-        agrees = np.asarray(data["agrees"], float)
-        done = int(data.get("done_cells", agrees.size))
-        best = best_cell(agrees, done)
+        agrees, pictures = np.asarray(data["agrees"], float), np.asarray(data["pictures"], np.uint8)
+        there = np.isfinite(agrees) | pictures.reshape(*agrees.shape, -1).any(2)  # what is not made yet is black
+        best = best_cell(agrees)
         judged = [[f"the judge reads {word}" if word else "" for word in row] for row in data.get("judged") or ()]
         self.sheet.set_sheet(
-            np.asarray(data["pictures"], np.uint8).swapaxes(0, 1),
+            pictures.swapaxes(0, 1),
             [str(int(n)) for n in data["steps"]],
             [f"{float(w):g}" for w in data["guidance"]],
-            done=done > np.arange(agrees.size).reshape(agrees.shape).T,
+            done=there.T,
             captions=[_percent(v) for v in agrees.T.ravel()],
             hints=[words for row in zip(*judged, strict=False) for words in row],
             best=(best[1], best[0]) if best is not None else None,
         )
-        self.words.setText(sheet_words(data, best) if done >= agrees.size else "")
+        self.words.setText(sheet_words(data, best) if int(data["done_cells"]) >= agrees.size else "")
 
     def _on_cell(self, row: int, column: int) -> None:
         if self._data:
@@ -157,6 +157,8 @@ class GuidancePage(QWidget):
         self._asked: dict[str, PlayDenoising] = {}
         self._rows: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
         self._judged: dict[str, tuple[str, ...]] = {}
+        self._running: set[str] = set()
+        self._said: list[str] = []
         inner = QWidget(self)
         inner.setObjectName("scrolled")
         content = QWidget(inner)
@@ -172,6 +174,7 @@ class GuidancePage(QWidget):
         self.frame.acted.connect(self.again)
         self.strip.stopped.connect(self.stop)
         self.sheet.taken.connect(self._on_taken)
+        self.grid.hovered.connect(self._on_hovered)
 
     def _lay_out(self, inner: QWidget, content: QWidget) -> None:
         column = QVBoxLayout(content)
@@ -227,12 +230,16 @@ class GuidancePage(QWidget):
             self._rows.clear()
             self.frame.show_empty()
             return
-        for topic, request in ((LIVE, self.request()), (PLAIN, self.request(1.0))):
-            if self._asked.get(topic) != request:
-                self._asked[topic] = request
-                self.frame.show_waiting()
-                self.strip.begin()
-                self.stage.ask(topic, request)
+        wanted = {LIVE: self.request(), PLAIN: self.request(1.0)}
+        others = {topic: request for topic, request in wanted.items() if self._asked.get(topic) != request}
+        if not others:
+            return
+        self._asked |= others
+        self._running |= set(others)
+        self.frame.show_waiting()
+        self.strip.begin()
+        for topic, request in others.items():
+            self.stage.ask(topic, request)
 
     def again(self) -> None:
         """After a failure."""
@@ -281,15 +288,22 @@ class GuidancePage(QWidget):
         elif isinstance(update, Frame) and int(update.data.get("index", 0)) >= asked.sampling.steps:
             self._rows[topic] = np.asarray(update.data["clean"], np.uint8)
             self._draw()
-            self.frame.show_ready()
+            if topic == LIVE or self.frame.state is not CanvasState.ERROR:
+                self.frame.show_ready()
         elif isinstance(update, Failed):
             self._asked.pop(topic, None)
-            self.strip.end()
+            self._end(topic, "")
             self.frame.show_error(update.sentence, update.action and "Try again", update.details)
         elif isinstance(update, Done | Cancelled):
-            self.strip.end("" if isinstance(update, Done) else "Stopped; the older samples stay.")
-            if self._rows:
-                self.frame.show_ready()
+            self._end(topic, "" if isinstance(update, Done) else "Stopped; the older samples stay.")
+
+    def _end(self, topic: str, words: str) -> None:
+        """Both films of samples are one thing to whoever waits."""
+        self._running.discard(topic)
+        if not self._running:
+            self.strip.end(words)
+        if self._rows and self.frame.state is CanvasState.WAITING:
+            self.frame.show_ready()
 
     def _draw(self) -> None:
         rows = [topic for topic in (PLAIN, LIVE) if topic in self._rows]
@@ -301,15 +315,40 @@ class GuidancePage(QWidget):
         heads = {PLAIN: "As given, 1", LIVE: f"Guidance {live:g}"}
         count = len(self._rows[rows[0]])
         words = [self._judged.get(topic, ()) for topic in rows]
-        captions = [w for each in words for w in each] if all(len(each) == count for each in words) else []
+        known = all(len(each) == count for each in words)
+        self._said = [word for each in words for word in each] if known else []
+        captions = [self._caption(word) for word in self._said]
         pictures = np.concatenate([self._rows[topic] for topic in rows])
         self.grid.set_pictures(pictures, captions, [heads[topic] for topic in rows], columns=count)
-        self.told.emit(f"{count} samples, {self._asked[rows[-1]].sampling.steps} steps" if self._asked else "")
+        self.told.emit(f"{count} samples, {self.request().sampling.steps} steps")
+
+    def _caption(self, judged: str) -> str:
+        """What the judge sees, or how much of what was asked for, where that is a list."""
+        asked = asked_words(self.stage)
+        return f"{len(asked & set(judged.split(', ')))} of {len(asked)}" if len(asked) > 1 and judged else judged
+
+    def _on_hovered(self, place: int) -> None:
+        if not self.strip.running():
+            said = self._said[place] if 0 <= place < len(self._said) else ""
+            self.strip.end(f"The judge reads {said}" if said else "")
 
     def _on_taken(self, guidance: float, steps: int) -> None:
         """A cell's settings go to the film."""
         self.stage.change(sampling={"guidance": guidance, "steps": steps, "spacing": "", "levels": ()})
         self.stage.set(f"Play guidance {guidance:g} with {steps} steps", section="film")
+
+
+def asked_words(stage: Stage) -> set[str]:
+    """What is asked for, as a judge puts it: "long hair", or a class alone."""
+    found: set[str] = set()
+    for modality in stage.conditions():
+        value = stage.take.condition.get(modality.name)
+        if modality.kind == "attributes" and isinstance(value, list | tuple):
+            pairs = zip(modality.columns, value, strict=False)
+            found |= {f"{c.categories[int(v)]} {c.name}" for c, v in pairs if 0 <= int(v) < len(c.categories)}
+        elif modality.kind == "label" and isinstance(value, int) and 0 <= value < len(modality.categories):
+            found.add(modality.categories[value])
+    return found
 
 
 def weight_words(weight: float) -> str:
@@ -327,16 +366,15 @@ def weight_words(weight: float) -> str:
     return f"What is asked for counts {weight:g} times: clearer, and less varied."
 
 
-def best_cell(agrees: np.ndarray[Any, Any], done: int) -> tuple[int, int] | None:
+def best_cell(agrees: np.ndarray[Any, Any]) -> tuple[int, int] | None:
     """The cell with the best agreement, the earliest column among equals; None without a judge.
 
-    >>> best_cell(np.array([[0.5, 0.9], [0.9, 0.2]]), 4)
+    >>> best_cell(np.array([[0.5, 0.9], [0.9, np.nan]]))
     (1, 0)
     """
-    known = np.where(np.arange(agrees.size).reshape(agrees.shape) < done, agrees, np.nan)
-    if not np.isfinite(known).any():
+    if not np.isfinite(agrees).any():
         return None
-    rows, columns = np.nonzero(known == np.nanmax(known))
+    rows, columns = np.nonzero(agrees == np.nanmax(agrees))
     first = int(np.argmin(columns))
     return int(rows[first]), int(columns[first])
 

@@ -329,7 +329,7 @@ class SchedulePage(QWidget):
         if not self.curve.dragging():
             self._span = span_of(view, shape, own)
         self.curve.set_axis(*self._span, "Share of the time", TITLES[view])
-        self.curve.set_ground(0.0 if view == "log-snr" else None, "as much noise as picture")
+        self.curve.set_ground(0.0 if view == "log-snr" else None, "as much noise as data")
         self.curve.set_curve(shape.share, shape.seen(view))
         other = own if own is not None and len(own.seen(view)) else None
         names = ("This schedule", "This model's") if other is not None else ("", "")

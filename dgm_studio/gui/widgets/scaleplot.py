@@ -302,8 +302,8 @@ class ScalePlot(QWidget):
             painter.setPen(pen)
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             words = f"{level.name} {_three(level.y)}"
-            wide = QFontMetrics(look.font("caption")).horizontalAdvance(words) + 10
-            box = QRectF(area.left() + 6, y - look.px(17), min(wide, area.width() - 12), look.px(15))
+            wide = min(QFontMetrics(look.font("caption")).horizontalAdvance(words) + 10, area.width() - 12)
+            box = QRectF(area.right() - wide - 6, y - look.px(17), wide, look.px(15))
             if box.top() < area.top():
                 box.moveTop(y + 2)
             plain_rounded(painter, box, look.colour("bg1", 0.85), 3)
