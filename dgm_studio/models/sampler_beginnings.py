@@ -133,7 +133,8 @@ def inverted(
     A step of DDIM is x' = alpha' clean(x) + sigma' eps(x). Backwards, x = (alpha / alpha') x' + (sigma - alpha sigma' /
     alpha') eps(x), which has x on both sides. The usual inversion puts eps(x') there. Here x is first guessed with the
     noise estimate of the step before, at no cost, then solved for by repetition. There and back in 50 steps on a ring
-    of Gaussians misses by 0.017 in the usual way, by 0.006 with one round and by 0.002 with three (discrete path).
+    of Gaussians (discrete path) points miss by 0.017 in the usual way, by 0.006 with one round and by 0.002 with
+    three, as root mean square; half of them by less than 0.0007.
 
     Args:
         model: What denoises.
