@@ -135,6 +135,9 @@ def test_the_keys_of_a_video_player_move_the_film(make: Make) -> None:
         assert panel.stage.state.step == step
     QTest.keyClick(panel, Qt.Key.Key_O)
     assert panel.film.transport.loops()
+    panel.film.transport._loop.click()
+    assert not panel.stage.state.loops
+    panel.film.transport._loop.click()
     QTest.keyClick(panel, Qt.Key.Key_Space)
     assert panel.film.transport.playing()
     panel.film.transport._tick()
@@ -162,6 +165,20 @@ def test_a_moved_control_records_anew_and_the_old_film_stays_until_the_first_fra
     assert first is not None
     assert first.asked.seed == 2
     np.testing.assert_array_equal(seen(panel)[0], first.steps[0]["x"])
+
+
+def test_noise_without_an_estimate_does_not_take_the_place_of_a_film(make: Make) -> None:
+    panel, toy = make(at_once=False)
+    toy.answer("about")
+    blank = next(u for u in toy.updates(TOPIC, last(toy)) if isinstance(u, Frame) and u.topic == "step/0")
+    blank = Frame("step/0", {**blank.data, "partial": True})
+    panel.receive(TOPIC, blank, toy.waiting[TOPIC])
+    assert panel.film.frame.state is CanvasState.READY  # the first film: better than nothing
+    toy.answer(TOPIC)
+    before = seen(panel)[1]
+    panel.draws.again.click()
+    panel.receive(TOPIC, blank, toy.waiting[TOPIC])
+    np.testing.assert_array_equal(seen(panel)[1], before)
 
 
 GESTURES: dict[str, tuple[Callable[[DenoisingPanel], object], Callable[[PlayDenoising], bool]]] = {

@@ -31,6 +31,7 @@ class Film:
         self.steps: dict[int, Mapping[str, Any]] = {}
         self.done = False
         self.failed: Failed | None = None
+        self._sizes: dict[str, npt.NDArray[np.float32]] = {}
 
     def take(self, frame: Frame) -> None:
         """One update: the film's own line, or a step."""
@@ -38,6 +39,30 @@ class Film:
             self.about = frame.data
         elif frame.topic.startswith("step/"):
             self.steps[int(frame.data["index"])] = frame.data
+            self._note(frame.data)
+
+    def _note(self, step: Mapping[str, Any]) -> None:
+        """Keep a step's norms where curves are read from, so that a long film is not gone through at every step."""
+        index = int(step["index"])
+        for name in NORMS:
+            row = np.asarray(step["norms"].get(name, ()), np.float32)
+            known = self._sizes.get(name, np.zeros((0, row.size), np.float32))
+            if row.size and (index >= len(known) or known.shape[1] != row.size):
+                grown = np.full((max(self.last(), index) + 1, row.size), np.nan, np.float32)
+                if known.shape[1] == row.size:
+                    grown[: len(known)] = known
+                known = self._sizes[name] = grown
+            if row.size:
+                known[index] = row
+
+    def sizes(self, name: str, sample: int = -1) -> npt.NDArray[np.float64]:
+        """Root mean squares over its own steps, [S + 1], NaN where nothing is recorded; the mean over samples."""
+        values = np.full(self.last() + 1, np.nan)
+        known = self._sizes.get(name)
+        if known is not None:
+            rows = known.mean(1) if sample < 0 else known[:, min(sample, known.shape[1] - 1)]
+            values[: len(rows)] = rows[: len(values)]
+        return values
 
     def last(self) -> int:
         """Index of the data: how many steps it has, its parent's included."""
@@ -134,6 +159,8 @@ class Reel(QObject):
             return
         key, wanted = self._asked
         if isinstance(update, Frame):
+            if update.data.get("partial") and key in self.films:
+                return  # noise without an estimate yet: what was recorded last says more
             coming = self._coming = self._coming or Film(wanted)
             coming.take(update)
             if coming.steps:
@@ -188,14 +215,12 @@ class Reel(QObject):
 
     def norms(self, key: str, name: str, sample: int = -1) -> npt.NDArray[np.float64]:
         """Root mean squares over a film's steps, [S + 1], NaN where nothing was recorded; the mean over samples."""
-        film = self.films.get(key)
+        film, take = self.films.get(key), self.stage.state.take(key)
         if film is None:
             return np.zeros(0)
-        values = np.full(film.last() + 1, np.nan)
-        for index in range(film.last() + 1):
-            step = film.steps.get(index) or (self.step(key, index) if index < film.begins() else None)
-            if step is not None:
-                row = np.asarray(step["norms"].get(name, ()), float)
-                if row.size:
-                    values[index] = row.mean() if sample < 0 else row[min(sample, row.size - 1)]
+        values = film.sizes(name, sample)
+        if take.parent:
+            before = self.norms(take.parent, name, sample)
+            first = min(film.begins(), len(before), len(values))
+            values[:first] = before[:first]
         return values

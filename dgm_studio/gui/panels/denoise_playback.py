@@ -58,7 +58,7 @@ class FilmPage(QWidget):
         self.stage = stage
         self.reel = Reel(stage, self)
         self.beside = Beside(stage, self.reel, self)
-        self._begun, self._dirty = False, False
+        self._begun, self._dirty, self._rate = False, False, 0.0
         self._studio: Studio | None = None
         self.nearest = NearestCard(stage, self.reel, self)
         self.compared = BesideCard(stage, self)
@@ -72,6 +72,7 @@ class FilmPage(QWidget):
     def _make_parts(self) -> None:
         self.pictures = Screen(self)
         self.frame = StateFrame(self.pictures, self)
+        self.frame.set_empty("The way from noise to data, step by step.", icon="film")
         self.transport = Transport(self)
         self.speed = SegmentedControl(SPEED_WORDS, "Speed", self)
         self.speed.setToolTip("Speed of playing: a quarter, a half, normal, double")
@@ -114,6 +115,7 @@ class FilmPage(QWidget):
         self.pictures.sample_chosen.connect(self._on_sample)
         self.transport.index_changed.connect(self._on_index)
         self.transport.playing_changed.connect(self._on_playing)
+        self.transport.loops_changed.connect(self._on_loops)
         self.speed.chosen.connect(self._on_speed)
         self.pin.clicked.connect(self.ribbon.pin_frame)
         self.branch.clicked.connect(self.branch_here)
@@ -252,7 +254,9 @@ class FilmPage(QWidget):
             self.axis.set_film(film.last(), film.reached(), film.begins(), film.log_snr(), curves)
             self.transport.set_count(film.last() + 1)
             rate = min(max(film.last() / LENGTH, SLOWEST), FASTEST)
-            self.transport.set_rate(rate * state.speed)
+            if rate * state.speed != self._rate:  # a timer that is set again and again never fires
+                self._rate = rate * state.speed
+                self.transport.set_rate(self._rate)
             self.pictures.set_captions([f"the judge sees {word}" for word in film.about.get("judged") or ()])
         self._tell(film)
         self.ribbon.show_state()
@@ -380,8 +384,11 @@ class FilmPage(QWidget):
     def _on_speed(self, place: int) -> None:
         self.stage.set(f"Play at {SPEED_WORDS[place]} of the speed", speed=SPEEDS[place])
 
+    def _on_loops(self, loops: bool) -> None:
+        self.stage.set("Play round and round" if loops else "Play once", loops=loops)
+
     def _toggle_loop(self) -> None:
-        self.stage.set("Loop", loops=not self.stage.state.loops)
+        self._on_loops(not self.stage.state.loops)
 
     def _reroll(self) -> None:
         self.stage.change("Other noise", seed=self.stage.take.seed + 1)

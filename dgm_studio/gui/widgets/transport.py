@@ -21,10 +21,12 @@ class Transport(QWidget):
     Signals:
         index_changed(int): By hand or by playing.
         playing_changed(bool): It plays, or it has stopped.
+        loops_changed(bool): The hand wants it to go on at the other end, or to stop there.
     """
 
     index_changed = Signal(int)
     playing_changed = Signal(bool)
+    loops_changed = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None, *, rate: float = 12.0) -> None:
         super().__init__(parent)
@@ -38,6 +40,7 @@ class Transport(QWidget):
         self._back.clicked.connect(self.step_back)
         self._play.clicked.connect(self.toggle)
         self._forward.clicked.connect(self.step_forward)
+        self._loop.clicked.connect(self.loops_changed)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.SPACE[0])
