@@ -230,7 +230,8 @@ def test_a_run_goes_on_with_changed_settings_but_stays_the_run_it_is(tmp_path: P
 def test_a_fork_of_the_newest_step_goes_on_exactly_and_of_a_snapshot_from_its_weights(tmp_path: Path) -> None:
     run(request(tmp_path / "parent"), steps=20)
     key = f"run:{tmp_path / 'parent'}@20"
-    run(Train(run=str(tmp_path / "exact"), parent=key))
+    run(Train(run=str(tmp_path / "exact"), parent=key.removesuffix("@20")))
+    assert RunFolder(tmp_path / "exact").read()["parent"] == key, "the newest step, whichever that was then"
     run(request(tmp_path / "parent"))
     assert_same_state(tmp_path / "parent", tmp_path / "exact")
     snapshot = f"run:{tmp_path / 'parent'}@11"
