@@ -16,7 +16,7 @@ from dgm_studio.bench.figures import Options, machine
 from dgm_studio.bench.screen import screen
 from dgm_studio.core.updates import Problem
 
-NAMES = ("startup", "latency", "matrix", "heartbeat", "training", "stop", "saves", "events")
+NAMES = ("startup", "latency", "matrix", "heartbeat", "training", "stop", "saves", "film", "events")
 WITH_WINDOW = frozenset({"startup", "latency", "matrix", "heartbeat", "events"})
 LAST_LINES = 6  # of what a measurement that failed has said
 

@@ -8,7 +8,7 @@ import sys
 from dgm_studio.cli.talk import Commands, add_command, print_json, print_table
 
 # The names of `bench.running.NAMES`, written out so that --help imports nothing.
-NAMES = ("startup", "latency", "matrix", "heartbeat", "training", "stop", "saves", "events")
+NAMES = ("startup", "latency", "matrix", "heartbeat", "training", "stop", "saves", "film", "events")
 
 
 def add(commands: Commands) -> None:

@@ -28,6 +28,7 @@ THEMES = (
     "denoising",
     "denoising_films",
     "denoising_levels",
+    "denoising_likelihood",
     "denoising_plane",
     "denoising_race",
     "denoising_sheet",

@@ -115,7 +115,9 @@ class Denoiser:
 
     def log_snrs(self, times: Sequence[float]) -> list[float]:
         """Half-log-SNR of each time; infinite at that of the data."""
-        return [math.inf if t == self.path.clean else float(self.path.log_snr(_double(t))) for t in times]
+        t = torch.tensor(times, dtype=torch.float64)
+        found: list[float] = torch.where(t == self.path.clean, math.inf, self.path.log_snr(t)).tolist()
+        return found
 
     def time_of(self, log_snr: float) -> float:
         """The time of a half-log-SNR."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import overload
 
 import torch
 from jaxtyping import Float
@@ -51,9 +53,40 @@ def level_at(noising: Noising, time: float) -> Level:
     return Level(time, float(noising.alpha(t)), float(noising.sigma(t)), float(noising.log_snr(t)))
 
 
-def levels_of(noising: Noising, times: Float[Tensor, " s"]) -> list[Level]:
+class Levels(Sequence[Level]):
+    """The level at every time, worked out when it is first asked for.
+
+    A trajectory of a thousand steps begins a tenth of a second sooner so. One by one, as vectors of another length may
+    differ in the last bit.
+
+    Args:
+        noising: The path.
+        times: [S + 1].
+    """
+
+    def __init__(self, noising: Noising, times: Float[Tensor, " s"]) -> None:
+        self._noising, self._times = noising, times.tolist()
+        self._known: dict[int, Level] = {}
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @overload
+    def __getitem__(self, index: int) -> Level: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Level]: ...
+    def __getitem__(self, index: int | slice) -> Level | Sequence[Level]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        if place not in self._known:
+            self._known[place] = level_at(self._noising, self._times[place])
+        return self._known[place]
+
+
+def levels_of(noising: Noising, times: Float[Tensor, " s"]) -> Levels:
     """The level at every time."""
-    return [level_at(noising, float(time)) for time in times]
+    return Levels(noising, times)
 
 
 def refusals(noising: Noising) -> dict[str, str]:

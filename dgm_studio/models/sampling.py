@@ -8,7 +8,7 @@ up again at any step and repeats itself bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,7 +172,7 @@ def sample(
 class _Walk:
     guide: Guide
     sampling: Sampling
-    levels: list[Level]
+    levels: Sequence[Level]
     noise: Noise
     keep: Keep | None
     before: tuple[Level, Tensor] | None = None

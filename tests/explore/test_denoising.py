@@ -16,6 +16,7 @@ from dgm_studio.core.requests import (
     DescribeDenoiser,
     Export,
     FindNearest,
+    FollowLikelihood,
     MeasureLevels,
     PlayDenoising,
     RaceSamplers,
@@ -29,6 +30,7 @@ from dgm_studio.core.requests import (
 )
 from dgm_studio.core.updates import Frame, Problem
 from dgm_studio.data import registry as data
+from dgm_studio.data import toys
 from dgm_studio.explore.workbench import Workbench
 from dgm_studio.models.diffusion_bound import bounding
 
@@ -189,6 +191,34 @@ def test_a_perfect_model_has_the_loss_of_the_exact_denoiser_at_every_level(bench
     bench.adopt(module, card_of(module, "perfect", "eight-gaussians"))
     told = frame(bench.answer(MeasureLevels("perfect", bins=3, count=50)), "levels")
     assert np.array_equal(told["loss"], told["exact"])
+
+
+# -- likelihood --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ["edm", "flow-matching"])
+def test_the_likelihood_under_the_exact_score_is_the_exact_one(bench: Workbench, system: str) -> None:
+    from dgm_studio.explore.denoising_truth import _toy
+
+    truth = _toy("eight-gaussians")
+    assert truth is not None
+    module = Known(bench.model(f"{system}-points").module.noising(), truth.mixture)  # type: ignore[arg-type]
+    bench.adopt(module, card_of(module, "known", "eight-gaussians"))
+    told = frame(bench.answer(FollowLikelihood("known", count=40, steps=60)), "likelihood")
+    assert np.abs(told["log_prob"] - told["exact"]).max() < 0.05
+    x = data.load("eight-gaussians").split("test").batch(torch.arange(40))
+    assert np.allclose(told["exact"], toys.log_density("eight-gaussians", x).numpy(), atol=1e-4)
+    assert np.allclose(told["bits"], -told["log_prob"] / (2 * math.log(2)), atol=1e-5)
+    assert told["error"] == pytest.approx(float(np.std(told["log_prob"], ddof=1)) / math.sqrt(40), rel=1e-4)
+
+
+@pytest.mark.parametrize("key", EVERY)
+def test_every_model_has_a_likelihood_that_repeats(bench: Workbench, key: str) -> None:
+    first, again = (frame(bench.answer(FollowLikelihood(key, count=5, steps=6)), "likelihood") for _ in range(2))
+    assert np.isfinite(first["log_prob"]).all() and np.array_equal(first["log_prob"], again["log_prob"])
+    assert ("exact divergence" in first["estimator"]) == (key in POINTS)
+    if key in PICTURES:  # an untrained model is worse than 8 bits, which every picture can be told in
+        assert 7.0 < first["bits"].mean() < 14.0 and np.isnan(first["exact"]).all()
 
 
 # -- guidance ----------------------------------------------------------------------------------------------------------

@@ -333,9 +333,10 @@ class SheetGuidance:
 @request
 @dataclass(frozen=True)
 class FollowLikelihood:
-    """log p(x) of examples by the probability-flow ODE (Song et al. 2021, appendix D.2). Frame "likelihood".
+    """log p(x) of examples by the probability-flow ODE (Song et al. 2021, appendix D.2). Frame "likelihood", growing.
 
-    data: "log_prob" float32 [N] nats, "bits" [N] bits/dim, "exact" [N] log p(x) where it is known else NaN, "labels",
+    data: "log_prob" float32 [N] nats in the model's space (NaN where still to come), "bits" [N] bits/dim (of 256 grey
+    levels, or of a coordinate's density), "exact" [N] log p(x) where it is known else NaN, "labels",
     "estimator": in words ("Heun, 60 steps, exact divergence" or "... one Rademacher probe"), "error": standard error
     of the mean.
     """
