@@ -16,7 +16,6 @@ from dgm_studio.core.requests import PlayDenoising, SheetGuidance
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.classify_jobs import JobCard, JobPage
-from dgm_studio.gui.panels.cross import bare_scroll
 from dgm_studio.gui.panels.denoise_controls import MOST_GUIDANCE, NAME
 from dgm_studio.gui.panels.denoise_state import Stage
 from dgm_studio.gui.panels.latent_room import WrappedLabel
@@ -25,6 +24,7 @@ from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.contactsheet import ContactSheet
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.picturegrid import PictureGrid
+from dgm_studio.gui.widgets.railed import bare_scroll
 from dgm_studio.gui.widgets.running import RunningStrip
 from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
 from dgm_studio.gui.widgets.valueslider import ValueSlider

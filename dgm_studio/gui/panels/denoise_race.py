@@ -15,7 +15,6 @@ from dgm_studio.core.requests import MeasureOrders, RaceSamplers
 from dgm_studio.core.requests.denoising import SPACINGS
 from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross import bare_scroll
 from dgm_studio.gui.panels.denoise_lanes import (
     LANE,
     SECTION,
@@ -31,6 +30,7 @@ from dgm_studio.gui.panels.latent_room import WrappedLabel
 from dgm_studio.gui.panels.spec import JOB
 from dgm_studio.gui.widgets.labels import label
 from dgm_studio.gui.widgets.lanetable import Lane, LaneTable
+from dgm_studio.gui.widgets.railed import bare_scroll
 from dgm_studio.gui.widgets.running import RunningStrip
 from dgm_studio.gui.widgets.stateframe import CanvasState, StateFrame
 

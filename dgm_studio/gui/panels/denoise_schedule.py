@@ -15,7 +15,6 @@ from dgm_studio.core.requests.denoising import Source
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Failed, Frame, Update
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross import bare_scroll
 from dgm_studio.gui.panels.denoise_curve import (
     LARGEST,
     LEAST_KNOTS,
@@ -38,6 +37,7 @@ from dgm_studio.gui.panels.denoise_levels import LevelsPart, LikelihoodPart
 from dgm_studio.gui.panels.denoise_state import Stage
 from dgm_studio.gui.panels.spec import JOB
 from dgm_studio.gui.widgets.knotplot import KnotPlot
+from dgm_studio.gui.widgets.railed import bare_scroll
 from dgm_studio.gui.widgets.segmented import SegmentedControl
 from dgm_studio.gui.widgets.stateframe import StateFrame
 
