@@ -201,7 +201,7 @@ def schedule_of(denoiser: Denoiser, asked: ShowSchedule) -> tuple[Noising, dict[
     own = denoiser.path
     if asked.schedule == "model":
         settings = getattr(denoiser.module, "config", None)
-        known = {name: getattr(settings, name) for name in ("schedule", "knots") if hasattr(settings, name)}
+        known = {name: getattr(settings, name) for name in ("noise_schedule", "knots") if hasattr(settings, name)}
         return own, known if own.kind == "discrete" else {}
     if asked.schedule not in schedules.SCHEDULES:
         raise Problem(
@@ -210,7 +210,7 @@ def schedule_of(denoiser: Denoiser, asked: ShowSchedule) -> tuple[Noising, dict[
     steps = round(own.noisiest) + 1 if own.kind == "discrete" else DISCRETE_STEPS
     kept = schedules.alpha_bar(asked.schedule, steps, asked.knots)
     schedules.tables(kept)  # refuses what is no schedule
-    config: dict[str, Any] = {"schedule": asked.schedule}
+    config: dict[str, Any] = {"noise_schedule": asked.schedule}
     if asked.schedule == "own":
         config["knots"] = schedules.text_of(asked.knots)
     return TableNoising(kept), config

@@ -142,7 +142,7 @@ def test_knots_make_a_schedule_and_one_that_leaves_too_much_of_the_data_is_warne
     bad = ShowSchedule("ddpm-pictures", "own", ((0.0, 4.0), (0.5, 1.0), (1.0, -1.0)))
     told = frame(bench.answer(bad), "schedule")
     assert told["terminal"]["bad"] and "terminal SNR is not zero" in told["warnings"][0]
-    assert told["of"] == 20 and told["config"] == {"schedule": "own", "knots": "0:4, 0.5:1, 1:-1"}
+    assert told["of"] == 20 and told["config"] == {"noise_schedule": "own", "knots": "0:4, 0.5:1, 1:-1"}
     assert np.isclose(told["log_snr"][0], 4.0) and np.isclose(told["log_snr"][-1], -1.0)
     assert np.isclose(told["terminal"]["alpha"], 1 / math.sqrt(1 + math.exp(2.0)))
     for name, expected in (("cosine", False), ("linear", False), ("scaled-linear", True)):
