@@ -7,26 +7,22 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, DataCard, ModelCard
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import AttackPicture, AttributeClass, ClassifyDatum, DrawClassGrid, OpenData
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Result, Update
-from dgm_studio.gui import theme
 from dgm_studio.gui.panels.classify_attack import ATTACK, AttackCard, AttackPage
 from dgm_studio.gui.panels.classify_jobs import JobPage, LabelsPage, RobustnessPage
 from dgm_studio.gui.panels.classify_outliers import OutliersPage
 from dgm_studio.gui.panels.classify_page import CLASSES, GRID, BalanceCard, ClassifyPage, PictureCard, ReadingCard
 from dgm_studio.gui.panels.classify_reasons import REASONS, ReasonCard, ReasonsPage
 from dgm_studio.gui.panels.classify_state import SECTIONS, ClassBench, picture_and_label
-from dgm_studio.gui.panels.cross import NARROW, RAIL, Pages, bare_scroll
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
-from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.labels import label
-from dgm_studio.gui.widgets.segmented import SegmentedControl
+from dgm_studio.gui.widgets.railed import Railed
 
 DATA = "data"
 TITLES = {
@@ -55,13 +51,8 @@ class ClassifyPanel(Panel):
         super().__init__(card, ask, studio, parent)
         self.bench = ClassBench(card, ask, self)
         self._begun, self._ready = False, False
-        self._corners: dict[str, str] = {}
-        self._content = QWidget()
-        self._content.setObjectName("scrolled")
-        self._canvas = Card("", self._content)
-        self.sections = SegmentedControl(list(SECTIONS.values()), "Section of the page", self._canvas)
-        self._corner = label("", "figures2", self._canvas)
-        self._rail = QWidget(self._content)
+        self.frame = Railed(SECTIONS, TITLES, "Section of the page", "Settings of the page", self)
+        self.sections = self.frame.sections
         self._make_parts()
         self.bench.state = replace(self.bench.state, jobs=self._job_settings())
         self._lay_out()
@@ -77,17 +68,17 @@ class ClassifyPanel(Panel):
     # -- building ------------------------------------------------------------------------------------------------------
 
     def _make_parts(self) -> None:
-        bench, rail = self.bench, self._rail
+        bench, rail, canvas = self.bench, self.frame.rail, self.frame.canvas
         self.picture, self.reading = PictureCard(bench, rail), ReadingCard(bench, rail)
         self.attacking = AttackCard(bench, rail)
         self.balance = BalanceCard(bench, self.studio, rail)
-        self.classify = ClassifyPage(bench, self._canvas)
+        self.classify = ClassifyPage(bench, canvas)
         self.reasoning = ReasonCard(bench, rail)
-        self.reasons = ReasonsPage(bench, self._canvas)
-        self.attack = AttackPage(bench, self.attacking, self._canvas)
-        self.outliers = OutliersPage(bench, self._canvas, rail)
-        self.labels = LabelsPage(bench, self._canvas, rail)
-        self.robustness = RobustnessPage(bench, self._canvas, rail)
+        self.reasons = ReasonsPage(bench, canvas)
+        self.attack = AttackPage(bench, self.attacking, canvas)
+        self.outliers = OutliersPage(bench, canvas, rail)
+        self.labels = LabelsPage(bench, canvas, rail)
+        self.robustness = RobustnessPage(bench, canvas, rail)
         self._pages: dict[str, ClassifyPage | ReasonsPage | AttackPage | JobPage] = {
             "classify": self.classify,
             "reasons": self.reasons,
@@ -107,62 +98,19 @@ class ClassifyPanel(Panel):
         }
 
     def _lay_out(self) -> None:
-        self._canvas.add_right(self._corner)
-        self._canvas.add_right(self.sections)
-        self._stack = Pages(self._canvas)
-        for page in self._pages.values():
-            self._stack.addWidget(page)
-        self._canvas.add(self._stack, 1)
-        self._rail.setObjectName("scrolled")
-        column = QVBoxLayout(self._rail)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.SPACE[2])
-        for card in self._cards:
-            column.addWidget(card)
-        column.addStretch(1)
-        self._rail_area = bare_scroll(self._rail, self._content, "Settings of the page")
-        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
-        self._halves.setContentsMargins(0, 0, 0, 0)
-        self._halves.setSpacing(theme.SPACE[2])
-        self._halves.addWidget(self._canvas, 1)
-        self._halves.addWidget(self._rail_area)
+        self.frame.add_pages(self._pages)
+        self.frame.add_cards(self._cards)
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(bare_scroll(self._content, self, self.title))
-        theme.changed.connect(self._arrange)
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """The rail beside the canvas, or under it where there is little room."""
-        look = theme.current()
-        needed = self._canvas.minimumSizeHint().width() + look.px(RAIL) + theme.SPACE[2]
-        beside = self.width() >= max(look.px(NARROW), needed)
-        directions = QBoxLayout.Direction
-        self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        self._canvas.setMinimumHeight(
-            0 if beside else max(look.px(300), min(look.px(520), self.height() - look.px(24)))
-        )
-        if beside:
-            self._rail_area.setFixedWidth(look.px(RAIL))
-            self._rail_area.setMinimumHeight(0)
-        else:
-            self._rail_area.setMinimumWidth(0)
-            self._rail_area.setMaximumWidth(16_777_215)
-            self._rail_area.setMinimumHeight(self._rail.minimumSizeHint().height() + 4)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out anew."""
-        super().resizeEvent(event)
-        self._arrange()
+        whole.addWidget(self.frame)
 
     def _connect(self) -> None:
         self.bench.changed.connect(self._on_changed)
         self.bench.committed.connect(self.committed)
-        self.sections.chosen.connect(self._on_section)
+        self.frame.chosen.connect(self._on_section)
         self.classify.example_known.connect(self._on_example)
         for name, page in self._pages.items():
-            page.told.connect(lambda words, name=name: self._tell(name, words))
+            page.told.connect(lambda words, name=name: self.frame.tell(name, words))
         for page in self._jobs:
             for slider in page.settings.sliders.values():
                 slider.moved.connect(self._on_job_moved)
@@ -311,29 +259,17 @@ class ClassifyPanel(Panel):
         if section == "reasons":
             self.reasons.ask()
 
-    def _on_section(self, place: int) -> None:
-        name = list(SECTIONS)[place]
+    def _on_section(self, name: str) -> None:
         self.bench.set(f"Show {SECTIONS[name].lower()}", section=name)
 
     def _show_state(self) -> None:
-        section = self.bench.state.section
-        self.sections.set_index(list(SECTIONS).index(section))
-        self._stack.setCurrentWidget(self._pages[section])
-        self._canvas.set_title(TITLES[section])
-        self._corner.setText(self._corners.get(section, ""))
-        for card, sections in self._cards.items():
-            card.setVisible(section in sections)
+        self.frame.show_section(self.bench.state.section)
         for part in (self.picture, self.reading, self.reasoning, self.attacking):
             part.show_state()
         if self.bench.state.jobs != self._job_settings():
             self._show_job_settings()
-        if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
-            self._arrange()
-
-    def _tell(self, section: str, words: str) -> None:
-        self._corners[section] = words
-        if section == self.bench.state.section:
-            self._corner.setText(words)
+        if self.frame.under():
+            self.frame.arrange()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Left and right change the example, R draws anew."""

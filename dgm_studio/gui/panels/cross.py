@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, ModelCard
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import CrossDatum, DescribeCross, ScoreCross
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Update
-from dgm_studio.gui import theme
 from dgm_studio.gui.panels.cross_conflict import OTHER, ConflictCard, ConflictPage
 from dgm_studio.gui.panels.cross_conflict import TOPIC as CONFLICT
 from dgm_studio.gui.panels.cross_editors import ImageEditor
@@ -29,9 +28,10 @@ from dgm_studio.gui.panels.cross_numbers import COMPARED, OTHERWISE, NumbersCard
 from dgm_studio.gui.panels.cross_scores import WEIGHTS, ScoreCard, ScoresPage, WeightCard
 from dgm_studio.gui.panels.cross_state import SECTIONS, Bench, sections_of
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
-from dgm_studio.gui.widgets.card import Card
 from dgm_studio.gui.widgets.labels import label
-from dgm_studio.gui.widgets.segmented import SegmentedControl
+from dgm_studio.gui.widgets.railed import Pages as Pages
+from dgm_studio.gui.widgets.railed import Railed
+from dgm_studio.gui.widgets.railed import bare_scroll as bare_scroll
 
 ABOUT = "about"
 TITLES = {
@@ -42,8 +42,6 @@ TITLES = {
     "scores": "Four criteria",
     "lessons": "Where the answer is known",
 }
-RAIL = 330
-NARROW = 830
 GIVEN = frozenset({"index", "split", "values", "missing"})
 DRAWN = frozenset({"samples", "seed", "noise"})
 FUSED = frozenset({"rule", "precision", "prior_expert"})
@@ -60,15 +58,6 @@ class StatePart(Protocol):
         """Show it as it is now."""
 
 
-class Pages(QStackedWidget):
-    """Pages of which only the one in sight asks for room."""
-
-    def minimumSizeHint(self) -> QSize:
-        """Of the page that is shown."""
-        page = self.currentWidget()
-        return page.minimumSizeHint() if page is not None else super().minimumSizeHint()
-
-
 class CrossPanel(Panel):
     """Sections on one canvas; what is given and how it is fused in the side column."""
 
@@ -83,15 +72,10 @@ class CrossPanel(Panel):
         super().__init__(card, ask, studio, parent)
         self.bench = Bench(card, ask, self)
         self._begun, self._kept = False, False
-        self._content = QWidget()
-        self._content.setObjectName("scrolled")
-        self._canvas = Card("", self._content)
         self._sections = sections_of(card.modalities)
-        self.sections = SegmentedControl(list(self._sections.values()), "Section of the bench", self._canvas)
-        self._corner = label("", "figures2", self._canvas)
-        self._synthetic = label("Synthetic", "live", self._canvas)
-        self._corners: dict[str, str] = {}
-        self._rail = QWidget(self._content)
+        self.frame = Railed(self._sections, TITLES, "Section of the bench", "Settings of the bench", self)
+        self.sections = self.frame.sections
+        self._synthetic = label("Synthetic", "live", self.frame.canvas)
         self._make_parts()
         self._lay_out()
         self._connect()
@@ -106,19 +90,19 @@ class CrossPanel(Panel):
     # -- building ------------------------------------------------------------------------------------------------------
 
     def _make_parts(self) -> None:
-        bench, rail = self.bench, self._rail
+        bench, rail, canvas = self.bench, self.frame.rail, self.frame.canvas
         self.given, self.draws, self.fusing = GivenCard(bench, rail), DrawsCard(bench, rail), FusingCard(bench, rail)
         self.shares, self.argument = SharesCard(bench, rail), ConflictCard(bench, rail)
         self.scoring, self.weighing = ScoreCard(bench, rail), WeightCard(rail)
-        self.matrix = MatrixPage(bench, self._canvas)
-        self.experts = ExpertsPage(bench, self.shares, self._canvas)
-        self.conflict = ConflictPage(bench, self.argument, self._canvas)
-        self.scores = ScoresPage(bench, self.scoring, self.weighing, self._canvas)
-        self.lessons = LessonsPage(bench, self._canvas)
+        self.matrix = MatrixPage(bench, canvas)
+        self.experts = ExpertsPage(bench, self.shares, canvas)
+        self.conflict = ConflictPage(bench, self.argument, canvas)
+        self.scores = ScoresPage(bench, self.scoring, self.weighing, canvas)
+        self.lessons = LessonsPage(bench, canvas)
         self.numbers: NumbersPage | None = None
         if "numbers" in self._sections:
             self.numbering = NumbersCard(bench, rail)
-            self.numbers = NumbersPage(bench, self.numbering, self._canvas)
+            self.numbers = NumbersPage(bench, self.numbering, canvas)
         self._pages: dict[str, QWidget] = {
             "matrix": self.matrix,
             "experts": self.experts,
@@ -140,68 +124,23 @@ class CrossPanel(Panel):
             self._pages["numbers"] = self.numbers
 
     def _lay_out(self) -> None:
-        self._canvas.add_right(self._synthetic)
-        self._canvas.add_right(self._corner)
-        self._canvas.add_right(self.sections)
+        self.frame.canvas.add_left(self._synthetic)
         self._synthetic.hide()
-        self._stack = Pages(self._canvas)
-        for page in self._pages.values():
-            self._stack.addWidget(page)
-        self._canvas.add(self._stack, 1)
-        self._rail.setObjectName("scrolled")
-        self._column = QVBoxLayout(self._rail)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(theme.SPACE[2])
-        for card in self._cards:
-            self._column.addWidget(card)
-        self._column.addStretch(1)
-        self._rail_area = bare_scroll(self._rail, self._content, "Settings of the bench")
-        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
-        self._halves.setContentsMargins(0, 0, 0, 0)
-        self._halves.setSpacing(theme.SPACE[2])
-        self._halves.addWidget(self._canvas, 1)
-        self._halves.addWidget(self._rail_area)
+        self.frame.add_pages(self._pages)
+        self.frame.add_cards(self._cards)
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(bare_scroll(self._content, self, self.title))
-        theme.changed.connect(self._arrange)
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """The rail beside the canvas, or under it where there is little room."""
-        look = theme.current()
-        needed = self._canvas.minimumSizeHint().width() + look.px(RAIL) + theme.SPACE[2]
-        beside = self.width() >= max(look.px(NARROW), needed)
-        directions = QBoxLayout.Direction
-        self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        high = max(look.px(300), min(look.px(520), self.height() - look.px(24)))
-        self._canvas.setMinimumHeight(0 if beside else high)
-        if beside:
-            self._rail_area.setFixedWidth(look.px(RAIL))
-            self._rail_area.setMinimumHeight(0)
-        else:
-            self._rail_area.setMinimumWidth(0)
-            self._rail_area.setMaximumWidth(16_777_215)
-            self._column.activate()
-            wide = self.width() - 2 * theme.SPACE[2]
-            high = max(self._column.totalHeightForWidth(wide), self._column.totalSizeHint().height())
-            self._rail_area.setMinimumHeight(high + 4)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out anew."""
-        super().resizeEvent(event)
-        self._arrange()
+        whole.addWidget(self.frame)
 
     def _connect(self) -> None:
         bench = self.bench
         bench.changed.connect(self._on_changed)
         bench.committed.connect(self.committed)
-        self.sections.chosen.connect(self._on_section)
+        self.frame.chosen.connect(self._on_section)
         self.matrix.example_known.connect(self._on_example)
         for name, page in self._pages.items():
             if hasattr(page, "told"):
-                page.told.connect(lambda words, name=name: self._tell(name, words))
+                page.told.connect(lambda words, name=name: self.frame.tell(name, words))
         if self.studio is not None:
             for part in self.given.parts.values():
                 if isinstance(part.editor, ImageEditor):
@@ -349,8 +288,7 @@ class CrossPanel(Panel):
             self.busy.emit(True)
             self.matrix.ask()
 
-    def _on_section(self, place: int) -> None:
-        name = list(self._sections)[place]
+    def _on_section(self, name: str) -> None:
         self.bench.set(f"Show {SECTIONS[name].lower()}", section=name)
 
     def _show_state(self, changed: set[str] | None = None) -> None:
@@ -374,8 +312,8 @@ class CrossPanel(Panel):
         for name, page in (("experts", self.experts), ("conflict", self.conflict)):
             if whole or section == name:
                 page.show_state()
-        if self._halves.direction() == QBoxLayout.Direction.TopToBottom and not (changed and changed <= MOVING):
-            self._arrange()
+        if self.frame.under() and not (changed and changed <= MOVING):
+            self.frame.arrange()
 
     def _section(self) -> str:
         """What is in sight: of a stored section that this model lacks, the first."""
@@ -383,22 +321,9 @@ class CrossPanel(Panel):
 
     def _show_section(self, section: str) -> None:
         """The page, and the cards that belong to it."""
-        self.sections.set_index(list(self._sections).index(section))
-        self._stack.setCurrentWidget(self._pages[section])
-        self._canvas.set_title(TITLES[section])
-        self._corner.setText(self._corners.get(section, ""))
-        for card, sections in self._cards.items():
-            card.setVisible(section in sections)
-        self._rail_area.setVisible(any(section in sections for sections in self._cards.values()))
+        self.frame.show_section(section)
         above = section == "experts"  # where the hand is at the sliders
-        if above != (self._column.indexOf(self.fusing) < self._column.indexOf(self.given)):
-            self._column.removeWidget(self.fusing)
-            self._column.insertWidget(self._column.indexOf(self.given) + (not above), self.fusing)
-
-    def _tell(self, section: str, words: str) -> None:
-        self._corners[section] = words
-        if section == self.bench.state.section:
-            self._corner.setText(words)
+        self.frame.put_before(*((self.fusing, self.given) if above else (self.given, self.fusing)))
 
     def _toggle_missing(self, place: int) -> None:
         if 0 <= place < len(self.bench.modalities):
@@ -419,14 +344,3 @@ class CrossPanel(Panel):
             self.draws.reroll()
         else:
             super().keyPressEvent(event)
-
-
-def bare_scroll(inner: QWidget, parent: QWidget, name: str) -> QScrollArea:
-    """Scrolls only when there is too little room."""
-    area = QScrollArea(parent)
-    area.setAccessibleName(name)
-    area.setWidget(inner)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    return area

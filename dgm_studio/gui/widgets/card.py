@@ -41,6 +41,10 @@ class Card(QFrame):
         """Put a widget at the right of the title row."""
         self._header.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
 
+    def add_left(self, widget: QWidget) -> None:
+        """Put a widget right of the title, before all that stands at the right."""
+        self._header.insertWidget(1, widget, 0, Qt.AlignmentFlag.AlignVCenter)
+
     def add(self, widget: QWidget, stretch: int = 0) -> None:
         """Put a widget under what is there."""
         self.body.addWidget(widget, stretch)
