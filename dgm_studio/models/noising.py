@@ -26,6 +26,7 @@ class TableNoising:
         self.alpha_bar = alpha_bar.double()
         self.noisiest = float(len(alpha_bar) - 1)
         self._levels = 0.5 * (self.alpha_bar.log() - torch.log1p(-self.alpha_bar))
+        self._ends_in_noise = not bool(torch.isfinite(self._levels[-1]))
 
     def alpha(self, t: Tensor) -> Tensor:
         """sqrt(alpha-bar)."""
@@ -43,7 +44,7 @@ class TableNoising:
         share = (t - low).clamp(0.0, 1.0)
         here, there = levels[low.long()], levels[(low.long() + 1).clamp(max=len(levels) - 1)]
         line = torch.where(share > 0.0, here + share * (there - here), here)
-        if not bool(torch.isfinite(levels[-1])):
+        if self._ends_in_noise:
             to_nothing = here + torch.log1p(-share)
             line = torch.where((low == self.noisiest - 1.0) & (share > 0.0), to_nothing, line)
         return torch.where(t < 0.0, levels[0] - torch.log1p(t.clamp(-1.0, 0.0)), line)
