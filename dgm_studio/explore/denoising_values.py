@@ -30,7 +30,7 @@ Values = npt.NDArray[Any]
 MOST_SAMPLES = 1024  # of a film
 MOST_STEPS = 2000
 SECONDS_A_SLICE = 0.025  # between two yields
-PACE = {"cpu": 6e9, "cuda": 2e12, "mps": 2e11}  # multiplications a second that any machine of the kind makes
+PACE = {"cpu": 1.6e10, "cuda": 2e12, "mps": 2e11}  # multiplications a second, half of what was measured
 NOISE_REACH = 3.0  # standard deviations of noise between black and white
 # Share of the data that may be left at the noisiest level: its mean then moves a datum's by a third of the standard
 # error that noise of so many numbers gives it anyway. Stable Diffusion's 0.068 on large pictures is known to fail (Lin
