@@ -243,7 +243,7 @@ class ShowSchedule:
 
     data: "times" [L], "log_snr" [L], "alpha" [L], "sigma" [L], "beta" [L] (empty when not discrete), "terminal":
     {"alpha", "log_snr", "bad"}, "warnings": [sentences], "pictures" [P, ...] of the source at the `shown` shares of the
-    time, noised with one noise (points [P, 200, 2]: a cloud), "shown_log_snr" [P], "config": {"schedule": ...,
+    time, noised with one noise (points [P, 200, 2]: a cloud), "shown_log_snr" [P], "config": {"noise_schedule": ...,
     "knots": ...}: what a new DDPM would be trained with, "of": how many steps.
 
     Args:
