@@ -324,6 +324,19 @@ def test_the_keyboard_moves_the_example_the_ring_and_what_is_given(make: Make) -
     assert list(panel.matrix.pinned()) == [(table.lines()[row].given, "digit")]
 
 
+def test_names_of_experts_cover_neither_one_another_nor_small_ellipses(make: Make) -> None:
+    panel, _ = make(section="experts")
+    plane = panel.experts.plane
+    tiny, looks = np.eye(2) * 1e-6, (theme.current().colour("text"), False, 1.0)
+    plane.set_gaussians(tuple((name, np.array([0.5, 0.2]), tiny, *looks) for name in ("image", "joint", "sentence")))
+    boxes = [box for _, box in plane.name_boxes(plane.fontMetrics())]
+    assert len(boxes) == 3
+    centre = plane.window_shown().to_pixels(0.5, 0.2)
+    for place, box in enumerate(boxes):
+        assert not box.contains(centre)
+        assert not any(box.intersects(other) for other in boxes[:place])
+
+
 def test_numbers_are_compared_where_there_are_some_and_a_point_leads_to_its_example(make: Make) -> None:
     assert make()[0].numbers is None
     eye = replace(cross_toy.IMAGE, name="eye", shape=(3, SIDE, SIDE))

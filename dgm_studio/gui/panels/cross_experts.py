@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dgm_studio.core.outbox import Ticket
@@ -32,6 +32,7 @@ TOPIC = "experts"
 SETTLE_MS = 350  # after the last move of the plane
 REASK_MS = 90  # while it moves
 JOINT = "joint"
+CLEAR = 16.0  # pixels from a centre to the middle of its name, however small the ellipse
 Square = npt.NDArray[np.float64]
 
 
@@ -68,17 +69,35 @@ class ExpertPlane(PlaneView):
         self.resizing = False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """One and two standard deviations of each, its name beside it."""
+        """One and two standard deviations of each, and over them the names, none of which covers another."""
         super().paintEvent(event)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for name, mean, covariance, colour, dashed, width in self._gaussians:
-            self._paint_gaussian(painter, name, mean, covariance, colour, dashed=dashed, width=width)
+        for _, mean, covariance, colour, dashed, width in self._gaussians:
+            self._paint_gaussian(painter, mean, covariance, colour, dashed=dashed, width=width)
+        painter.setFont(theme.current().font("caption"))
+        for name, box in self.name_boxes(painter.fontMetrics()):
+            self._write(painter, box.topLeft(), name)
+
+    def name_boxes(self, metrics: QFontMetrics) -> list[tuple[str, QRectF]]:
+        """Where the names stand: over their ellipses, moved up while another name is there."""
+        window, high = self.window_shown(), float(theme.current().px(18))
+        found: list[tuple[str, QRectF]] = []
+        for name, mean, covariance, *_ in self._gaussians:
+            centre = window.to_pixels(float(mean[0]), float(mean[1]))
+            if not name or not QRectF(self.rect()).contains(centre):
+                continue
+            reach = max(2 * math.sqrt(max(float(covariance[1, 1]), 0.0)) * window.scale, CLEAR)
+            box = QRectF(centre.x() - 12, centre.y() - reach - high / 2, metrics.horizontalAdvance(name) + 9, high)
+            box.moveTop(max(box.top(), 0.0))
+            while box.top() > 0 and any(box.intersects(other) for _, other in found):
+                box.moveTop(max(0.0, box.top() - 4.0))
+            found.append((name, box))
+        return found
 
     def _paint_gaussian(
         self,
         painter: QPainter,
-        name: str,
         mean: Square,
         covariance: Square,
         colour: QColor,
@@ -106,9 +125,6 @@ class ExpertPlane(PlaneView):
         painter.setBrush(colour)
         painter.drawEllipse(QPointF(0, 0), 2.5, 2.5)
         painter.restore()
-        top = centre - QPointF(0, 2 * math.sqrt(max(float(covariance[1, 1]), 0.0)) * window.scale)
-        if name and QRectF(self.rect()).contains(centre):
-            self._write(painter, QPointF(top.x(), max(top.y(), 4.0)) + QPointF(-12, -9), name)
 
     def _tint(self) -> None:
         """The density in the accent's colour on paper; printed anew when the theme changes."""
