@@ -104,6 +104,13 @@ ROWS = (
         "stop",
         ("stop, saving included, p95", "pause, p95", "cancel, p95"),
     ),
+    Row(
+        "slider to picture p95 while a film of 64 samples is computed",
+        "at most 60 ms",
+        "film",
+        ("slider to picture p95 while sampling",),
+    ),
+    Row("stop a film p95", "at most 100 ms", "film", ("stop p95",)),
     Row("unreadable checkpoints after kill -9 during save, 200 times", "0", "saves", ("unreadable checkpoints",)),
     Row(
         "10,000 seeded random GUI events with training on: crashes / unhandled exceptions",
