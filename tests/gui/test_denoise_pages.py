@@ -643,8 +643,10 @@ def test_without_a_condition_there_is_nothing_to_guide(make: Make) -> None:
     assert page.frame.state is CanvasState.EMPTY
     assert toy.requests("guidance/live") == []
     assert not page.sheet.settings.start.isEnabled()
-    panel.stage.change(condition={"digit": 3})
-    assert toy.requests("guidance/live")[-1].condition == {"digit": 3}
+    assert page.sheet.isHidden()
+    page.frame.filled.emit()
+    assert toy.requests("guidance/live")[-1].condition == {"digit": 0}
+    assert not page.sheet.isHidden()
     assert page.sheet.settings.start.isEnabled()
 
 

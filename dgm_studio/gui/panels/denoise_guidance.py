@@ -108,7 +108,6 @@ class SheetPart(JobPage):
         empty = "Where a picture is what was asked for, and where it burns out: one noise, guidance by steps."
         super().__init__(stage, card, content, empty, parent)
         self.frame.set_empty(empty, card.start.text(), "grid")
-        self.sheet.setMinimumHeight(300)
         self._data: Mapping[str, Any] = {}
         self.sheet.clicked.connect(self._on_cell)
 
@@ -164,14 +163,16 @@ class GuidancePage(QWidget):
         content = QWidget(inner)
         self.strip = RunningStrip("samples under guidance", inner)
         self.grid = PictureGrid("Samples as given, and under guidance", content, smooth=math.prod(stage.shape) > 144)
-        self.grid.setMinimumHeight(190)
         self.frame = StateFrame(content, inner)
-        self.frame.set_empty(EMPTY, "", "tag")
+        self.frame.set_empty(EMPTY, "Give an example", "tag")
         self.settings = GuidanceCard(stage, self)
         self.sheet = SheetPart(stage, inner, self)
         self.cards = (self.settings, self.sheet.settings)
         self._lay_out(inner, content)
+        theme.changed.connect(self._fit)
+        self._fit()
         self.frame.acted.connect(self.again)
+        self.frame.filled.connect(self._give)
         self.strip.stopped.connect(self.stop)
         self.sheet.taken.connect(self._on_taken)
         self.grid.hovered.connect(self._on_hovered)
@@ -196,6 +197,9 @@ class GuidancePage(QWidget):
         page.setContentsMargins(0, 0, 0, 0)
         page.addWidget(area)
 
+    def _fit(self) -> None:
+        self.grid.setMinimumHeight(theme.current().px(190))
+
     # -- the page's contract -------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -207,6 +211,7 @@ class GuidancePage(QWidget):
         """The settings; other samples where they ask for others."""
         self.settings.show_state()
         given = bool(self.stage.take.condition)
+        self.sheet.setVisible(given)
         self.sheet.settings.start.setEnabled(given and not self.sheet.settings.stop.isEnabled())
         if self._begun and self.stage.state.section == SECTION:
             self.ask()
@@ -331,6 +336,14 @@ class GuidancePage(QWidget):
         if not self.strip.running():
             said = self._said[place] if 0 <= place < len(self._said) else ""
             self.strip.end(f"The judge reads {said}" if said else "")
+
+    def _give(self) -> None:
+        """The first category of everything, so that there is something to guide."""
+        modality = next((m for m in self.stage.conditions() if m.kind in ("label", "attributes")), None)
+        if modality is None:
+            return
+        value: Any = tuple(0 for _ in modality.columns) if modality.kind == "attributes" else 0
+        self.stage.change(f"Give {modality.name}", condition={modality.name: value})
 
     def _on_taken(self, guidance: float, steps: int) -> None:
         """A cell's settings go to the film."""

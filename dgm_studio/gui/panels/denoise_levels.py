@@ -36,6 +36,7 @@ TITLES = {
 PLACE = "Half log-SNR: noise at the left, data at the right"
 MOST_ROWS = 12  # of the table before it scrolls
 HALF = 0.5
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -61,7 +62,6 @@ class LevelsPart(JobPage):
         content = QWidget()
         self.kind = SegmentedControl(list(KINDS.values()), "What is shown of each level", content)
         self.plot = ScalePlot("Levels that matter", content, x_title=PLACE, y_title=TITLES["loss"])
-        self.plot.setMinimumHeight(190)
         self.words = WrappedLabel("", content)
         head = QHBoxLayout()
         head.addWidget(label("Levels that matter", "heading", content))
@@ -170,7 +170,10 @@ class LikelihoodPart(JobPage):
         table.setShowGrid(False)
         table.verticalHeader().hide()
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        table.setHorizontalHeaderLabels(["Example", "log p(x), nats", "bits/dim", "Exact, nats", "Difference"])
+        for column, words in enumerate(("Example", "log p(x), nats", "bits/dim", "Exact, nats", "Difference")):
+            head = QTableWidgetItem(words)
+            head.setTextAlignment(_RIGHT if column else _LEFT)
+            table.setHorizontalHeaderItem(column, head)
 
     def request(self) -> FollowLikelihood:
         """What the settings ask for."""
@@ -200,7 +203,7 @@ class LikelihoodPart(JobPage):
             cells += [_figure(exact[row]), _figure(value - exact[row])] if known else ["", ""]
             for column, words in enumerate(cells):
                 item = QTableWidgetItem(words)
-                item.setTextAlignment(_RIGHT if column else Qt.AlignmentFlag.AlignVCenter)
+                item.setTextAlignment(_RIGHT if column else _LEFT)
                 self.table.setItem(row, column, item)
         high = self.table.verticalHeader().defaultSectionSize()
         self.table.setFixedHeight(high * min(MOST_ROWS, max(1, len(found))) + high + 6)
@@ -254,7 +257,7 @@ def likelihood_words(data: Mapping[str, Any]) -> str:
     if not len(found):
         return ""
     error = float(data.get("error", math.nan))
-    spread = f" ± {_figure(error)}" if math.isfinite(error) else ""
+    spread = f" ± {number(float(f'{error:.2g}'))}" if math.isfinite(error) else ""
     bits = _row(data, "bits")
     said = f"Mean log p(x) {_figure(float(found.mean()))}{spread} nats"
     if len(bits) and np.isfinite(bits).all():

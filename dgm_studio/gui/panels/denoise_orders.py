@@ -56,7 +56,6 @@ class OrdersPart(JobPage):
             log_y=True,
             guides=(1, 2),
         )
-        self.plot.setMinimumHeight(230)
         self.words = WrappedLabel("", content)
         self.reference = WrappedLabel("caption", content)
         column = QVBoxLayout(content)

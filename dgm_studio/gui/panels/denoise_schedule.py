@@ -95,7 +95,6 @@ class SchedulePage(QWidget):
         head.addWidget(self.presets)
         head.addStretch(1)
         head.addWidget(self.view)
-        self.curve.setMinimumHeight(270)
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])

@@ -118,7 +118,7 @@ class ContactSheet(QWidget):
         """Still recognisable."""
         look = theme.current()
         rows, columns = max(2, len(self._rows)), max(2, len(self._columns))
-        return QSize(look.px(SIDE) + columns * look.px(40), look.px(HEAD) + rows * look.px(58))
+        return QSize(look.px(SIDE) + columns * look.px(40), look.px(HEAD) + rows * look.px(72))
 
     # -- by hand -------------------------------------------------------------------------------------------------------
 

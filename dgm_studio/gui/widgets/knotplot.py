@@ -153,11 +153,12 @@ class KnotPlot(QWidget):
 
     def sizeHint(self) -> QSize:
         """Large enough to aim."""
-        return QSize(560, 300)
+        return QSize(560, self.minimumSizeHint().height() + 30)
 
     def minimumSizeHint(self) -> QSize:
         """Still possible to aim."""
-        return QSize(280, 170)
+        look = theme.current()
+        return QSize(look.px(260), look.px(270))
 
     # -- by hand -------------------------------------------------------------------------------------------------------
 

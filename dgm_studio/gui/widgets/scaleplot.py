@@ -160,11 +160,12 @@ class ScalePlot(QWidget):
 
     def sizeHint(self) -> QSize:
         """Wide enough for a legend."""
-        return QSize(520, 260)
+        return QSize(520, self.minimumSizeHint().height() + 60)
 
     def minimumSizeHint(self) -> QSize:
         """Still readable."""
-        return QSize(260, 150)
+        look = theme.current()
+        return QSize(look.px(260), look.px(200))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Read out the nearest point."""
