@@ -12,7 +12,8 @@ would make) or "noise".
 "rarest S"           of the class that falls shortest: its share of its due, as the judge reads them.
 "nearest S"          mean distance to the nearest training picture, over that of held-out pictures; far below 1 is
                      learnt by heart.
-"read back W"        share of the attributes asked for that the judge reads in what was made with guidance W.
+"read back W"        share of the attributes asked for that the judge reads in what was made with guidance W;
+                     "read back all W" when they are also said in words.
 "within S"           of points: share within 3 standard deviations of a mode; 0.989 of the truth.
 "energy S"           of points: energy distance to held-out ones; that of training points is the noise of the figure.
 "bits/dim"           variational bound on minus log p of held-out pictures, per number; "bits/dim histogram" that of
@@ -22,7 +23,7 @@ would make) or "noise".
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +57,8 @@ BOUNDED = 32  # pictures whose bound is worked out: T evaluations of the network
 SMOOTHING = 0.1  # added to every count of a histogram of 256 levels
 ASKED = 256  # pictures drawn to see whether they are what was asked for
 OF_FREE = ("frechet ratio", "rarest")  # told of what was made without the conditions that the model knows
-GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
+GUIDANCE = (1.0, 2.0, 3.0, 4.0, 6.0)
+TELLING = ("label", "categorical", "attributes")  # conditions that are the factors themselves
 
 RUNS = {
     "discrete": {"DDPM-100": Sampling("ddpm", 100), "DPM++2M-20": Sampling("dpmpp-2m", 20)},
@@ -180,20 +182,20 @@ def _ground(model: Any, dataset: Dataset, request: Evaluate) -> Generator[float,
     judge = judge_for(dataset.card, dataset.card.modalities[0].name, str(device))
     known, wanted, due = torch.empty(0), torch.empty(0), torch.empty(0)
     if judge is not None:
-        pictures = torch.cat([train.batch(some) for some in torch.arange(len(train)).split(READ)]).to(device)
-        known = yield from _seen(judge, pictures)
-        wanted = yield from _seen(judge, held)
+        known = yield from _seen(judge, (train.batch(some) for some in torch.arange(len(train)).split(READ)))
+        wanted = yield from _seen(judge, held.split(READ))
         due = _classes(judge, known)
     near = yield from _nearness(train, held)
     split = first if n <= len(parts[0]) else " + ".join(names)
     return Ground(train, held, given or None, judge, known, wanted, due, near, split)
 
 
-def _seen(judge: Judge, x: Tensor) -> Generator[float, None, Tensor]:
+def _seen(judge: Judge, blocks: Iterable[Tensor]) -> Generator[float, None, Tensor]:
+    """Features of pictures that come in blocks, [N, F]."""
     found = []
-    for some in x.split(READ):
+    for some in blocks:
         with torch.no_grad():
-            found.append(judge.features(some))
+            found.append(judge.features(some.to(judge.heads.weight.device)))
         yield 0.0
     return torch.cat(found)
 
@@ -219,7 +221,7 @@ def _measured(ground: Ground, sets: list[Tensor], who: str) -> Figures:
     for made in sets:
         row = {"nearest": (yield from _nearness(ground.train, made)) / max(ground.near, 1e-12)}
         if ground.judge is not None:
-            features = yield from _seen(ground.judge, made)
+            features = yield from _seen(ground.judge, made.split(READ))
             row["frechet"] = frechet(features, ground.known)
             yield 0.0
             row["precision"], row["recall"] = precision_recall(ground.wanted, features)
@@ -271,34 +273,41 @@ def _over_floor(ground: Ground, mine: Metric) -> Metric:
 
 def _read_back(model: Any, dataset: Dataset, judge: Judge, request: Evaluate) -> Figures:
     """Whether the judge reads what was asked for, for every guidance; beside what it reads in the real pictures."""
-    part = dataset.split(request.split)
+    part, kind = dataset.split(request.split), model.noising().kind
     rows = torch.arange(min(request.count or len(part), len(part), ASKED))
-    told = {name for m in model.conditions() for name in (m.about or m.name, *(c.name for c in m.columns))}
-    factors = [f.name for f in judge.factors if f.name in told and f.name in part.factors]
-    if not factors:
+    asked = _asked(model, judge, part)
+    if not asked:
         return {}
-    name = SHORT[model.noising().kind]
-    sampling, found = RUNS[model.noising().kind][name], {}
-    truth = torch.stack([part.factors[f][rows] for f in factors], 1)
-
-    def share(x: Tensor, who: str) -> Metric:
-        with torch.no_grad():
-            logits = judge.logits(x)
-        read = torch.stack([logits[f].argmax(1) for f in factors], 1).cpu()
-        right = (read == truth).double().mean(1)
-        error = float(right.std() / math.sqrt(len(right)))
-        how = f"{who}, {len(rows)} pictures, {len(factors)} attributes, read by {judge.name}"
-        return Metric(float(right.mean()), "", how, error, request.split, False)
-
-    device = device_of(model)
-    found["read back held-out"] = share(part.batch(rows).to(device), "held-out")
-    seed = derived_seed(request.seed, "asked")
-    for number, weight in enumerate((0.0, *GUIDANCE)):
-        given = given_of(model, part, rows, ("label", "categorical", "attributes"))
-        steps = drawing(model, replace(sampling, guidance=weight), len(rows), seed, given)
-        made = yield from within(steps, number / (1 + len(GUIDANCE)), 1 / (1 + len(GUIDANCE)))
-        found[f"read back {weight:g}"] = share(made, f"{name}, guidance {weight:g}")
+    real = part.batch(rows).to(device_of(model))
+    found = {"read back held-out": _read(judge, real, part, rows, asked, "held-out", request.split)}
+    alone, everything = given_of(model, part, rows, TELLING), given_of(model, part, rows)
+    ways = {"read back": alone}
+    if alone is not None and everything is not None and len(alone) < len(everything):
+        ways["read back all"] = everything  # the same said in words besides
+    plans = [(0.0, "read back", None), *((w, name, given) for name, given in ways.items() for w in GUIDANCE)]
+    for number, (weight, name, given) in enumerate(plans):
+        sampling = replace(RUNS[kind][SHORT[kind]], guidance=weight)
+        steps = drawing(model, sampling, len(rows), derived_seed(request.seed, "asked"), given)
+        made = yield from within(steps, number / len(plans), 1 / len(plans))
+        who = f"{SHORT[kind]}, guidance {weight:g}"
+        found[f"{name} {weight:g}"] = _read(judge, made, part, rows, asked, who, request.split)
     return found
+
+
+def _asked(model: Any, judge: Judge, part: Part) -> list[str]:
+    """The factors that the model can be asked for and the judge can read."""
+    told = {name for m in model.conditions() for name in (m.about or m.name, *(c.name for c in m.columns))}
+    return [f.name for f in judge.factors if f.name in told and f.name in part.factors]
+
+
+def _read(judge: Judge, x: Tensor, part: Part, rows: Tensor, asked: list[str], who: str, split: str) -> Metric:
+    """Share of the factors asked for that are read in pictures [n, C, H, W], mean over factors and pictures."""
+    with torch.no_grad():
+        logits = judge.logits(x)
+    right = torch.stack([logits[f].argmax(1).cpu() == part.factors[f][rows] for f in asked], 1).double().mean(1)
+    error = float(right.std() / math.sqrt(len(right)))
+    how = f"{who}, {', '.join(asked)} of {len(rows)} pictures, read by {judge.name}"
+    return Metric(float(right.mean()), "", how, error, split, False)
 
 
 # -- how probable real pictures are ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -73,8 +74,18 @@ def measured(model: Any, dataset: Dataset, request: Evaluate) -> dict[str, Metri
             return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quickly() -> Iterator[None]:
+    """Fewer sets and pictures than are told of a checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generated, "MOST_SETS", 2)
+        patch.setattr(generated, "ASKED", 64)
+        patch.setattr(generated, "GUIDANCE", (1.0, 3.0))
+        yield
+
+
 @pytest.fixture(scope="module")
-def of_held_out() -> dict[str, Metric]:
+def of_held_out(quickly: None) -> dict[str, Metric]:
     """A model that makes held-out pictures, of the class that is asked for: nobody can do better."""
     dataset = digits()
     parts = [dataset.split(name) for name in ("test", "valid")]
@@ -105,7 +116,7 @@ def test_what_is_asked_for_is_read_back_and_without_a_condition_by_chance(of_hel
 
 def test_a_model_that_learnt_by_heart_is_found_out() -> None:
     dataset = digits()
-    found = measured(Knowing(dataset.split("train").batch(torch.arange(1297))), dataset, Evaluate("m", count=64))
+    found = measured(Knowing(dataset.split("train").batch(torch.arange(1297))), dataset, Evaluate("m", count=48))
     assert found["nearest DDPM-100"].value < 0.15 and found["nearest training"].value == 0.0
     assert "read back 1" not in found and "frechet ratio DPM++2M-20 free" not in found
 
@@ -114,7 +125,7 @@ def test_a_model_of_one_class_lacks_the_rarest_and_has_precision_without_recall(
     dataset = digits()
     part = dataset.split("valid")
     ones = part.batch(torch.arange(len(part)))[part.factors["digit"] == 1]
-    found = measured(Knowing(ones), dataset, Evaluate("m", count=64))
+    found = measured(Knowing(ones), dataset, Evaluate("m", count=48))
     assert found["rarest DDPM-100"].value < 0.05
     assert found["recall DDPM-100"].value < 0.5 < found["precision DDPM-100"].value
     assert found["frechet ratio DDPM-100"].value > 3.0
