@@ -154,17 +154,33 @@ def test_a_moved_control_records_anew_and_the_old_film_stays_until_the_first_fra
     panel.draws.again.click()
     assert last(toy).seed == 1
     np.testing.assert_array_equal(seen(panel)[0], before)
-    panel.draws.again.click()
-    stale = [t for t in toy.asked if t.slot.endswith(TOPIC)][-2]
-    for update in toy.updates(TOPIC, stale.request):
-        panel.receive(TOPIC, update, stale)  # what was replaced is not shown
-    np.testing.assert_array_equal(seen(panel)[0], before)
     toy.send(TOPIC, 2)
     panel.settle()
     first = panel.film.reel.film()
     assert first is not None
-    assert first.asked.seed == 2
+    assert first.asked.seed == 1
     np.testing.assert_array_equal(seen(panel)[0], first.steps[0]["x"])
+
+
+def test_a_hand_faster_than_the_network_sees_one_frame_of_every_film_and_the_newest_whole(make: Make) -> None:
+    panel, toy = make()
+    toy.at_once = False
+    values = []
+    panel.film.reel.grown.connect(lambda key: values.append(panel.film.reel.films[key].asked.sampling.eta))
+    for eta in (0.1, 0.2, 0.3):
+        panel.sampling.eta._track.put(eta)
+    assert last(toy).sampling.eta == 0.1  # the others wait for its first step
+    stale = toy.waiting[TOPIC]
+    rest = toy.send(TOPIC, 2)
+    assert last(toy).sampling.eta == 0.3
+    for update in rest:
+        panel.receive(TOPIC, update, stale)  # what was replaced is not shown
+    toy.answer(TOPIC)
+    assert set(values) == {0.0, 0.1, 0.3}  # the old film until the first frame, then one of the second, then the last
+    film = panel.film.reel.film()
+    assert film is not None
+    assert film.done
+    assert film.asked.sampling.eta == 0.3
 
 
 def test_noise_without_an_estimate_does_not_take_the_place_of_a_film(make: Make) -> None:

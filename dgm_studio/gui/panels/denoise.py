@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol, cast
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from dgm_studio.core.cards import Capability, ModelCard, as_json
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import DescribeDenoiser, PlayDenoising
 from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame, Update
-from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross import Pages, bare_scroll
 from dgm_studio.gui.panels.denoise_beginning import BeginningCard
 from dgm_studio.gui.panels.denoise_controls import ConditionCard, DrawsCard, SamplingCard
 from dgm_studio.gui.panels.denoise_guidance import GuidancePage
@@ -25,13 +24,9 @@ from dgm_studio.gui.panels.denoise_race import RacePage
 from dgm_studio.gui.panels.denoise_schedule import SchedulePage
 from dgm_studio.gui.panels.denoise_state import END, SECTIONS, Stage, takes_of
 from dgm_studio.gui.panels.spec import JOB, Ask, Panel
-from dgm_studio.gui.widgets.card import Card
-from dgm_studio.gui.widgets.labels import ElidedLabel
-from dgm_studio.gui.widgets.segmented import SegmentedControl
+from dgm_studio.gui.widgets.railed import Railed
 
 ABOUT = "about"
-RAIL = 330
-NARROW = 830
 
 
 class CommonCard(Protocol):
@@ -103,13 +98,8 @@ class DenoisingPanel(Panel):
         self._begun: set[str] = set()
         self._started = False
         self._names = sections_of(card)
-        self._content = QWidget()
-        self._content.setObjectName("scrolled")
-        self._canvas = Card("", self._content)
-        self.sections = SegmentedControl([SECTIONS[n] for n in self._names], "Section of the panel", self._canvas)
-        self._corner = ElidedLabel("", "secondary", self._canvas)
-        self._corners: dict[str, str] = {}
-        self._rail = QWidget(self._content)
+        sections = {name: SECTIONS[name] for name in self._names}
+        self.railed = Railed(sections, _TITLES, self.title, "Settings of the trajectories", self)
         self._make_parts()
         self._lay_out()
         self._connect()
@@ -119,7 +109,7 @@ class DenoisingPanel(Panel):
     # -- building ------------------------------------------------------------------------------------------------------
 
     def _make_parts(self) -> None:
-        stage, rail = self.stage, self._rail
+        stage, rail = self.stage, self.railed.rail
         self.sampling, self.draws = SamplingCard(stage, rail), DrawsCard(stage, rail)
         self.condition, self.beginning = ConditionCard(stage, rail), BeginningCard(stage, rail)
         self._common: dict[str, CommonCard] = {
@@ -128,7 +118,7 @@ class DenoisingPanel(Panel):
             "draws": self.draws,
             "beginning": self.beginning,
         }
-        self._pages = {name: PAGES[name](stage, self._canvas) for name in self._names}
+        self._pages = {name: PAGES[name](stage, self.railed.canvas) for name in self._names}
         self.film = cast(FilmPage, self._pages["film"])
         for page in self._pages.values():
             if hasattr(page, "set_studio"):
@@ -139,73 +129,28 @@ class DenoisingPanel(Panel):
         return cast(Page, self._pages[section])
 
     def _lay_out(self) -> None:
-        self._canvas.add_right(self._corner)
-        self._canvas.add_right(self.sections)
-        self.sections.setVisible(len(self._names) > 1)
-        self._stack = Pages(self._canvas)
-        for page in self._pages.values():
-            self._stack.addWidget(page)
-        self._canvas.add(self._stack, 1)
-        self._rail.setObjectName("scrolled")
-        self._column = QVBoxLayout(self._rail)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(theme.SPACE[2])
+        cards: dict[QWidget, frozenset[str]] = {}
         for name in self._names:
-            for card in self.page(name).cards:
-                self._column.addWidget(card)
-        for common in self._common.values():
-            self._column.addWidget(cast(QWidget, common))
-        self._column.addWidget(self.film.compared)
-        self._column.addStretch(1)
-        self._rail_area = bare_scroll(self._rail, self._content, "Settings of the trajectories")
-        self._rail_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self._content)
-        self._halves.setContentsMargins(0, 0, 0, 0)
-        self._halves.setSpacing(theme.SPACE[2])
-        self._halves.addWidget(self._canvas, 1)
-        self._halves.addWidget(self._rail_area)
+            cards |= dict.fromkeys(self.page(name).cards, frozenset({name}))
+        for kind, card in self._common.items():
+            wanting = frozenset(name for name in self._names if kind in self.page(name).common)
+            cards[cast(QWidget, card)] = wanting
+        cards[self.film.compared] = frozenset({"film"})
+        self.railed.add_pages(self._pages)
+        self.railed.add_cards(cards)
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(bare_scroll(self._content, self, self.title))
-        theme.changed.connect(self._arrange)
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """The rail beside the canvas, or under it where there is little room."""
-        look = theme.current()
-        needed = self._canvas.minimumSizeHint().width() + look.px(RAIL) + theme.SPACE[2]
-        beside = self.width() >= max(look.px(NARROW), needed)
-        directions = QBoxLayout.Direction
-        self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        high = max(
-            look.px(420), self._canvas.minimumSizeHint().height(), min(look.px(640), self.height() - look.px(24))
-        )
-        self._canvas.setMinimumHeight(0 if beside else high)
-        if beside:
-            self._rail_area.setFixedWidth(look.px(RAIL))
-            self._rail_area.setMinimumHeight(0)
-        else:
-            self._rail_area.setMinimumWidth(0)
-            self._rail_area.setMaximumWidth(16_777_215)
-            self._column.activate()
-            wide = self.width() - 2 * theme.SPACE[2]
-            high = max(self._column.totalHeightForWidth(wide), self._column.totalSizeHint().height())
-            self._rail_area.setMinimumHeight(high + 4)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out anew."""
-        super().resizeEvent(event)
-        self._arrange()
+        whole.addWidget(self.railed)
 
     def _connect(self) -> None:
         self.stage.changed.connect(self._on_changed)
         self.stage.committed.connect(self.committed)
-        self.sections.chosen.connect(self._on_section)
+        self.railed.chosen.connect(self._on_section)
         self.beginning.sampled.connect(self._on_sampled)
         self.film.retried.connect(self._describe)
         for name, page in self._pages.items():
             if hasattr(page, "told"):
-                page.told.connect(lambda words, name=name: self._tell(name, words))
+                page.told.connect(partial(self.railed.tell, name))
 
     # -- the panel's contract ------------------------------------------------------------------------------------------
 
@@ -338,36 +283,23 @@ class DenoisingPanel(Panel):
         if picture is not None:
             self.beginning.take_picture(picture)
 
-    def _on_section(self, place: int) -> None:
-        name = self._names[place]
+    def _on_section(self, name: str) -> None:
         self.stage.set(f"Show {SECTIONS[name].lower()}", section=name)
 
     def _show_state(self) -> None:
         section = self.section()
-        self.sections.set_index(self._names.index(section))
-        self._stack.setCurrentWidget(self._pages[section])
-        self._canvas.set_title(_TITLES[section])
-        self._tell(section, self._corners.get(section, ""))
-        for name in self._names:
-            for card in self.page(name).cards:
-                card.setVisible(name == section)
-        wanted = self.page(section).common
-        self.film.compared.setVisible(section == "film")
-        for name, common in self._common.items():
+        self.railed.show_section(section)
+        for common in self._common.values():
             common.show_state()
-            cast(QWidget, common).setVisible(name in wanted and common.useful())
+            if not common.useful():
+                cast(QWidget, common).hide()
         for name in self._names:
             self.page(name).show_state()
         if self.stage.about and section not in self._begun:
             self._begun.add(section)
             self.page(section).begin()
-        if self._halves.direction() == QBoxLayout.Direction.TopToBottom:
-            self._arrange()
-
-    def _tell(self, section: str, words: str) -> None:
-        self._corners[section] = words
-        if section == self.section():
-            self._corner.setText(words)
+        if self.railed.under():
+            self.railed.arrange()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The section's keys; those of a video player for the film."""

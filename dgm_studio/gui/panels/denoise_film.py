@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Update
 from dgm_studio.gui.panels.denoise_state import KINDS, Stage
 
 TOPIC = "film/play"
+PATIENCE = 2.0  # s; a question that has brought nothing for so long is given up for a newer one
 NORMS = ("x", "clean", "noise", "difference", "change")
 
 
@@ -115,6 +117,7 @@ class Reel(QObject):
         self._asked: tuple[str, PlayDenoising] | None = None
         self._coming: Film | None = None
         self._old: set[str] = set()
+        self._since = 0.0
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -129,14 +132,22 @@ class Reel(QObject):
             film = self.films.get(key)
             if film is not None and film.asked == wanted and (film.done or film.failed) and key not in self._old:
                 continue
-            if self._asked != (key, wanted):
-                self._asked, self._coming = (key, wanted), None
+            if self._asked != (key, wanted) and not self._waits():
+                self._asked, self._coming, self._since = (key, wanted), None, time.monotonic()
                 self._old.discard(key)
                 self.stage.ask(TOPIC, wanted)
             return
         if self._asked is not None:
             self._asked = self._coming = None
             self.stage.ask.cancel(TOPIC)
+
+    def _waits(self) -> bool:
+        """Whether a newer question waits for the first step of the one before.
+
+        A hand that moves faster than the network answers would see nothing until it rests.
+        """
+        started = self._coming is not None and bool(self._coming.steps)
+        return self._asked is not None and not started and time.monotonic() - self._since < PATIENCE
 
     def outdate(self) -> None:
         """Other weights: record every film anew; until its first frame comes, the old one is seen."""
@@ -163,8 +174,13 @@ class Reel(QObject):
                 return  # noise without an estimate yet: what was recorded last says more
             coming = self._coming = self._coming or Film(wanted)
             coming.take(update)
+            first = key not in self.films or self.films[key] is not coming
             if coming.steps:
                 self.films[key] = coming
+                if first:
+                    self.grown.emit(key)
+                    self.update()  # what the hand has done meanwhile
+                    return
         elif isinstance(update, Failed):
             film = self.films.get(key)
             failed = self._coming or Film(wanted)

@@ -7,7 +7,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dgm_studio.gui import theme
-from dgm_studio.gui.panels.cross import bare_scroll
 from dgm_studio.gui.panels.denoise_axis import TimeAxis
 from dgm_studio.gui.panels.denoise_branching import film_words, keep_only, throw
 from dgm_studio.gui.panels.denoise_film import Reel
@@ -16,6 +15,7 @@ from dgm_studio.gui.panels.denoise_state import END, MOST_PINS, ROOT, Pin, Stage
 from dgm_studio.gui.panels.denoise_tree import LANE, BranchTree, Lane, result_of
 from dgm_studio.gui.widgets.iconbutton import Button
 from dgm_studio.gui.widgets.labels import label
+from dgm_studio.gui.widgets.railed import bare_scroll
 
 LANES = 4  # of the tree that are seen without scrolling
 _SHORT = {"x": "x", "clean": "clean", "noise": "noise", "difference": "guidance"}

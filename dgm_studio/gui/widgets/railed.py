@@ -132,7 +132,8 @@ class Railed(QWidget):
         beside = self.width() >= max(look.px(NARROW), needed)
         directions = QBoxLayout.Direction
         self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
-        high = max(look.px(300), min(look.px(520), self.height() - look.px(24)))
+        least = self.canvas.minimumSizeHint().height()
+        high = max(least, look.px(300), min(look.px(520), self.height() - look.px(24)))
         self.canvas.setMinimumHeight(0 if beside else high)
         if beside:
             self._rail_area.setFixedWidth(look.px(RAIL))
