@@ -33,6 +33,7 @@ NARROW = 800
 COUNTS = (16, 36, 64, 144)
 MANY = (256, 1024, 4096, 16_384)  # of planar data, where a point takes no room
 PLANAR = "Grey: originals. Blue: their reconstructions, joined by a line."
+IN_FILM = "The nearest training examples are shown beside the film of a denoising."
 SHORT_LABEL = 10  # letters; a sentence is told beside the large pair
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -277,6 +278,7 @@ class SamplesPanel(GridPanel):
             for unused in (self._picked, self._near_frame):
                 unused.hide()
             settings.add(self._near_words)
+            self._near_words.setText("" if self._planar else IN_FILM)
             self.rail.addStretch(1)
         else:
             near = Card("Nearest training examples", self)
