@@ -29,7 +29,7 @@ from dgm_studio.core.updates import Cancelled, Failed, Frame, Progress, Update
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.denoise import DenoisingPanel
 from dgm_studio.gui.panels.denoise_guidance import GuidancePage
-from dgm_studio.gui.panels.denoise_race import RacePage
+from dgm_studio.gui.panels.denoise_race import RacePage, race_words
 from dgm_studio.gui.panels.denoise_schedule import SchedulePage
 from dgm_studio.gui.widgets.stateframe import CanvasState
 from tests.gui import denoise_toy
@@ -367,6 +367,23 @@ def test_a_sampler_that_draws_noise_has_no_error_and_a_sentence_says_so(make: Ma
     lane = race_of(panel).table.lanes()[1]
     assert (math.isnan(lane.error), lane.why) == (True, "draws noise")
     assert "DDPM draws noise on the way" in race_of(panel).said.text()
+
+
+def test_a_lane_with_levels_of_its_own_keeps_the_budget_and_is_told_apart(make: Make) -> None:
+    panel, toy = make("race", lanes=[{"sampler": "heun"}])
+    panel.stage.change(sampling={"sampler": "heun", "spacing": "own", "levels": tuple(range(-5, 7)), "steps": 12})
+    race_of(panel).lanes.film.click()
+    asked = toy.requests("race/lanes")[-1]
+    assert [len(lane.levels) for lane in asked.samplings] == [0, 10]  # two evaluations a step
+    assert asked.samplings[1].levels[0] == -5.0
+    assert race_of(panel).table.lanes()[2].note == "10 steps, own levels"
+    alike = [
+        {"name": "Heun (EDM)", "error": error, "sampling": as_json(asked.samplings[n])}
+        for n, error in ((0, 0.1), (1, 0.4))
+    ]
+    assert race_words(alike) == (
+        "Heun (20 steps) ends closest to the reference, 4 times closer than Heun (10 steps, own levels)."
+    )
 
 
 def test_differences_take_room_under_every_lane_and_none_under_the_reference(make: Make) -> None:

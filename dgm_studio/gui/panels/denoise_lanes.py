@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from dgm_studio.core.cards import as_json
@@ -28,6 +29,7 @@ FIRST = ("ddim", "dpmpp-2m", "heun", "euler-flow", "heun-flow", "euler", "ddpm")
 FIRST_LANES, MOST_LANES = 3, 8
 PLANAR = 200  # points, which take no room
 LANE = ("sampler", "steps", "spacing", "eta", "churn")  # of a lane's own; everything else is the film's
+TWICE = ("heun", "heun-flow")  # evaluate twice a step
 NOISY = ("ddpm",)  # draws on its way: its end is no solution of the ODE
 SHORT = {
     "ddpm": "DDPM",
@@ -50,6 +52,20 @@ def sampler_colour(sampler: str) -> str:
     """The same in every lane and every plot."""
     names = list(SAMPLERS)
     return theme.CATEGORIES[COLOURS[names.index(sampler) % len(COLOURS)]] if sampler in names else ""
+
+
+def thinned(levels: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """Levels along the same curve, as many as asked for; the noisiest stays.
+
+    >>> thinned((-4.0, -2.0, 0.0, 2.0), 2), thinned((-1.0, 1.0), 3), thinned((), 3)
+    ((-4.0, 0.0), (-1.0, 0.333333, 1.666667), ())
+    """
+    if len(levels) < 2:
+        return levels
+    places = np.arange(count) * len(levels) / count
+    row = np.interp(places, np.arange(len(levels)), levels)
+    beyond = np.maximum(places - (len(levels) - 1), 0.0) * (levels[-1] - levels[-2])
+    return tuple(float(v) for v in np.round(row + beyond, 6))
 
 
 class RaceState:
@@ -87,7 +103,7 @@ class RaceState:
             rest = {name: float(own.get(name, 0.0)) for name in ("eta", "churn")}
         except (TypeError, ValueError):
             return None
-        lane = replace(self.stage.take.sampling, **{**own, "steps": steps, **rest})
+        lane = replace(self.stage.take.sampling, **{"spacing": "", **own, "steps": steps, **rest})
         return lane if lane.spacing == "own" else replace(lane, levels=())
 
     def _first(self) -> tuple[Sampling, ...]:
@@ -100,6 +116,14 @@ class RaceState:
         film = self.stage.take.sampling
         return replace(film, sampler=sampler, spacing="", eta=0.0, churn=0.0, levels=())
 
+    def _within(self, lane: Sampling, evaluations: int) -> Sampling:
+        """A lane with levels of its own at as many of them as it may evaluate; the others are thinned by the worker."""
+        if lane.spacing != "own" or not evaluations:
+            return lane
+        guided = bool(self.stage.take.condition) and lane.guidance not in (0.0, 1.0)
+        asks = evaluations // (2 if guided else 1)
+        return replace(lane, levels=thinned(lane.levels, max(1, (asks + 1) // 2 if lane.sampler in TWICE else asks)))
+
     def write(self, name: str, lanes: Sequence[Sampling]) -> None:
         """Keep lanes; with a name it is a whole gesture."""
         told = [{key: value for key, value in asdict(lane).items() if key in LANE} for lane in lanes[:MOST_LANES]]
@@ -108,10 +132,11 @@ class RaceState:
     def request(self) -> RaceSamplers:
         """The question."""
         stage, equal = self.stage, self.equal
+        evaluations = int(self.get("evaluations", 20)) if equal == "evaluations" else 0
         return RaceSamplers(
             stage.card.key,
-            self.lanes(),
-            int(self.get("evaluations", 20)) if equal == "evaluations" else 0,
+            tuple(self._within(lane, evaluations) for lane in self.lanes()),
+            evaluations,
             float(self.get("seconds", 1.0)) if equal == "seconds" else 0.0,
             int(self.get("count", 8)) if stage.pictures else PLANAR,
             stage.take.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -239,7 +240,7 @@ def lane_of(entry: Mapping[str, Any]) -> Lane:
     error = float(entry.get("error", math.nan))
     arrived = results is not None
     noisy = arrived and bool(entry.get("done")) and not math.isfinite(error)
-    steps = int(sampling.get("steps", 0))
+    steps = len(sampling.get("levels") or ()) or int(sampling.get("steps", 0))
     spacing = SPACINGS.get(str(sampling.get("spacing", "")), "").lower()
     noise = [f"{name} {sampling[name]:g}" for name in ("eta", "churn") if sampling.get(name)]
     name = str(entry["name"])
@@ -271,7 +272,10 @@ def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
     'Heun ends closest to the reference, 4 times closer than DDIM.'
     """
     plain = [lane for lane in lanes if not is_exact(str(lane["name"]))]
-    known = sorted((float(n["error"]), short_name(n)) for n in plain if math.isfinite(float(n["error"])))
+    alike = Counter(short_name(lane) for lane in plain)
+    names = [short_name(n) + (f" ({lane_of(n).note})" if alike[short_name(n)] > 1 else "") for n in plain]
+    errors = [float(lane["error"]) for lane in plain]
+    known = sorted((error, name) for error, name in zip(errors, names, strict=True) if math.isfinite(error))
     said = []
     if len(known) > 1:
         (best, first), (worst, last) = known[0], known[-1]
@@ -281,7 +285,7 @@ def race_words(lanes: Sequence[Mapping[str, Any]]) -> str:
         else:
             times = f"{float(f'{ratio:.2g}'):g}" if math.isfinite(ratio) else "infinitely many"
             said.append(f"{first} ends closest to the reference, {times} times closer than {last}.")
-    noisy = [short_name(lane) for lane in plain if not math.isfinite(float(lane["error"]))]
+    noisy = [name for error, name in zip(errors, names, strict=True) if not math.isfinite(error)]
     if noisy:
         verb = "draw" if len(noisy) > 1 else "draws"
         said.append(f"{' and '.join(noisy)} {verb} noise on the way and may end elsewhere: no error is told.")
