@@ -105,6 +105,14 @@ class Failed:
     action: str = ""
     details: str = ""
 
+    def told(self) -> str:
+        """What happened and what to do about it, where both have one place.
+
+        >>> Failed("The disk is full.", "Make room.").told()
+        'The disk is full. Make room.'
+        """
+        return f"{self.sentence} {self.action}".strip()
+
 
 Ending = Done | Cancelled | Failed
 State = Frame | Progress

@@ -377,7 +377,7 @@ class AttackPage(QWidget):
             self.settings.line.set_share(update.done / update.total if update.total else None)
         elif isinstance(update, Failed):
             self._end("")
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Done | Cancelled) and newest:
             self._end(self.settings.words.text())
 

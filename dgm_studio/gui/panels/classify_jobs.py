@@ -174,7 +174,7 @@ class JobPage(QWidget):
             self.settings.show_running(False)
             self.settings.words.setText("Stopped; what is there stays." if isinstance(update, Cancelled) else "")
             if isinstance(update, Failed):
-                self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+                self.frame.show_error(update.told(), update.action and "Try again", update.details)
 
     def _left(self, update: Progress) -> str:
         """How long it will take, once a twentieth is done; by the worker's estimate where it has one."""

@@ -235,7 +235,7 @@ class ClassifyPage(QWidget):
             self._receive_grid(update)
         elif isinstance(update, Failed):
             self.asked = None
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Frame):
             self._show(update.data, ticket.request)
             self.frame.show_ready()
@@ -252,7 +252,7 @@ class ClassifyPage(QWidget):
             self.styles.show_error(update.sentence, "", update.details)
         elif isinstance(update, Failed):  # no mistake: this model has no styles by classes
             self.grid_shown = False
-            self.styles.set_empty(f"{update.sentence} {update.action}".strip(), icon="grid")
+            self.styles.set_empty(update.told(), icon="grid")
             self.styles.show_empty()
 
     def _show(self, data: Mapping[str, Any], asked: ClassifyDatum) -> None:

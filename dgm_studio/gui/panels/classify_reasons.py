@@ -251,7 +251,7 @@ class ReasonsPage(QWidget):
         """Reasons, or why there are none."""
         if isinstance(update, Failed):
             self._asked = None
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Frame):
             self.table.set_reasons(update.data)
             self.frame.show_ready()

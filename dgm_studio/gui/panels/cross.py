@@ -255,7 +255,7 @@ class CrossPanel(Panel):
             self._show_state()
             self.ready()
         elif isinstance(update, Failed):
-            self.given.setToolTip(f"{update.sentence} {update.action}".strip())
+            self.given.setToolTip(update.told())
 
     def _on_example(self) -> None:
         self.given.show_state()

@@ -254,7 +254,7 @@ class ConflictPage(QWidget):
             self._receive_other(update)
         elif isinstance(update, Failed):
             self._asked = None
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Frame) and self.conflicting():
             self._data = update.data
             self._draw()
@@ -265,7 +265,7 @@ class ConflictPage(QWidget):
             name, self._wanted = self._wanted, ""
             self._claim(name, in_request(self.bench.modality(name), update.data["given"][name]))
         elif isinstance(update, Failed):
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
 
     # -- showing -------------------------------------------------------------------------------------------------------
 

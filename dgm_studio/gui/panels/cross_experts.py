@@ -247,7 +247,7 @@ class ExpertsPage(QWidget):
         """The experts, or why there are none."""
         if isinstance(update, Failed):
             self._asked = None
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Frame):
             self._data = update.data
             self._draw()

@@ -120,7 +120,7 @@ class MatrixPage(QWidget):
         if topic.startswith(PIN):
             self._receive_pin(update, ticket)
         elif isinstance(update, Failed):
-            self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+            self.frame.show_error(update.told(), update.action and "Try again", update.details)
         elif isinstance(update, Frame) and update.topic == TOPIC:
             self._answered = ticket.request
             self._show(update.data, ticket.request)

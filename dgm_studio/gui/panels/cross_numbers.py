@@ -283,8 +283,7 @@ class NumbersPage(QWidget):
         frame = self.frame if topic == COMPARED else self.eye
         if isinstance(update, Failed):
             self._asked.pop(topic, None)
-            action = "Try again" if topic == COMPARED and update.action else ""
-            frame.show_error(f"{update.sentence} {'' if action else update.action}".strip(), action, update.details)
+            frame.show_error(update.told(), "Try again" if topic == COMPARED else "", update.details)
         elif isinstance(update, Frame):
             (self._show if topic == COMPARED else self._show_change)(update.data)
             frame.show_ready()

@@ -375,12 +375,12 @@ class ScoresPage(QWidget):
             stopped = isinstance(update, Cancelled)
             self.settings.words.setText("Stopped; the figures so far stay." if stopped else "")
             if isinstance(update, Failed):
-                self.frame.show_error(update.sentence, update.action and "Try again", update.details)
+                self.frame.show_error(update.told(), update.action and "Try again", update.details)
 
     def receive(self, topic: str, update: Update, ticket: Ticket) -> None:
         """Importance weights."""
         if isinstance(update, Failed):
-            self.weights.words.setText(f"{update.sentence} {update.action}".strip())
+            self.weights.words.setText(update.told())
         elif isinstance(update, Frame):
             self._show_weights(update.data)
 
