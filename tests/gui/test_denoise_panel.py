@@ -24,6 +24,7 @@ from dgm_studio.gui.panels.denoise_nearest import NEAREST
 from dgm_studio.gui.panels.denoise_state import END, LARGEST_FILM, StageState
 from dgm_studio.gui.panels.denoise_views import tiled
 from dgm_studio.gui.widgets.stateframe import CanvasState
+from dgm_studio.gui.writing import drawing_of
 from tests.gui import denoise_toy
 from tests.gui.denoise_toy import DIGIT, FACE, IMAGE, POINTS, SIDE, Toy
 from tests.gui.hand import drag
@@ -126,6 +127,16 @@ def test_scrubbing_shows_any_step_both_ways_and_is_one_gesture(make: Make) -> No
     assert named == ["Go to step 5"]
     assert panel.state()["step"] == 5
     assert len(toy.asked) == asked
+
+
+def test_the_norms_are_written_as_a_drawing_of_lines(make: Make) -> None:
+    panel, _ = make()
+    plot = panel.plot()
+    assert plot is not None
+    drawing = drawing_of(plot).decode()
+    assert drawing.count("<polyline") >= 4
+    assert "<image" not in drawing
+    assert "log-SNR" in drawing
 
 
 def test_the_keys_of_a_video_player_move_the_film(make: Make) -> None:
@@ -575,6 +586,16 @@ def test_points_are_played_as_points_and_each_model_has_the_sections_that_fit(ma
     assert "plane" not in sections_of(denoise_toy.card())
     assert "guidance" in sections_of(denoise_toy.card())
     assert "guidance" not in sections_of(denoise_toy.card((IMAGE,)))
+
+
+def test_no_film_is_recorded_while_another_section_is_in_sight(make: Make) -> None:
+    panel, toy = make()
+    panel.railed.chosen.emit("schedule")
+    before = len(toy.requests(TOPIC))
+    panel.stage.change(seed=4)
+    assert len(toy.requests(TOPIC)) == before
+    panel.railed.chosen.emit("film")
+    assert last(toy).seed == 4
 
 
 def test_an_answer_that_was_cancelled_changes_nothing(make: Make) -> None:

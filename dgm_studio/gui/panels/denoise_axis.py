@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QFontMetrics,
     QKeyEvent,
     QMouseEvent,
+    QPaintEngine,
     QPainter,
     QPaintEvent,
     QPen,
@@ -165,8 +166,12 @@ class TimeAxis(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Norms, groove, figures, playhead."""
         painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._ground())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if painter.paintEngine().type() == QPaintEngine.Type.Raster:
+            painter.drawPixmap(0, 0, self._ground())
+        else:  # a drawing: lines stay lines
+            self._paint_curves(painter)
+            self._paint_figures(painter)
         self._paint_groove(painter)
         self._paint_head(painter)
         if self.hasFocus():

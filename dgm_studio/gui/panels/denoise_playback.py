@@ -148,7 +148,7 @@ class FilmPage(QWidget):
     def show_state(self) -> None:
         """Record what has changed, show what there is."""
         state = self.stage.state
-        if self._begun:
+        if self._begun and not self.isHidden():  # another section asks the worker for its own
             self.reel.update()
             self.beside.update()
         self.speed.set_index(SPEEDS.index(state.speed))

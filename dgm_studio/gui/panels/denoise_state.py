@@ -55,6 +55,7 @@ MOST_POINTS, FIRST_POINTS = 512, 256
 ROOT = "0"
 END = -1
 LARGEST_FILM = 512 * 2**20  # bytes of one film; more than that, and only every second, third ... step is kept
+LARGEST_TREE = 1024 * 2**20  # of all films together
 
 
 @dataclass(frozen=True)
@@ -309,8 +310,9 @@ class Stage(QObject):
         return max(1, int(deep * steps + 1e-9))
 
     def half(self, take: Take) -> int:
-        """Every which step is kept, so that the film stays within `LARGEST_FILM`."""
-        return max(1, -(-self.film_bytes(take) // LARGEST_FILM))
+        """Every which step is kept, so that the film stays within `LARGEST_FILM` and all of them in `LARGEST_TREE`."""
+        most = min(LARGEST_FILM, LARGEST_TREE // len(self.state.takes))
+        return max(1, -(-self.film_bytes(take) // most))
 
     def film_bytes(self, take: Take) -> int:
         """What a film takes in memory with all of its steps."""
