@@ -169,4 +169,5 @@ def parted(prediction: str, output: Tensor, x: Tensor, alpha: Tensor, sigma: Ten
     if prediction == "flow":
         return (x - s * output) / (a + s), (x + a * output) / (a + s)
     length = a.square() + s.square()
-    return (a * x - s * output) / length, (s * x + a * output) / length
+    a, s = a / length, s / length
+    return (a * x).sub_(s * output), (s * x).add_(a * output)  # in place: x may be large, and fresh memory is slow

@@ -77,7 +77,8 @@ class Guide:
         clean, noise = mixed.clean, mixed.noise
         if self.clip is not None:
             clean = self.clip(clean)
-            noise = (x - level.alpha * clean) / level.sigma
+            # in place: x is held in float64, and memory fresh from the system cost more than the arithmetic
+            noise = torch.sub(x, clean, alpha=level.alpha).div_(level.sigma)
         return Guess(clean, noise, difference, mixed.fraction)
 
     def _estimate(self, x: Tensor, level: Level, given: Views | None) -> Generator[None, None, Estimate]:

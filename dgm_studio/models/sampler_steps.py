@@ -68,7 +68,7 @@ def fresh_share(here: Level, there: Level) -> float:
 
 def straight(here: Level, there: Level, x: Tensor, guess: Guess) -> Tensor:
     """To another level with the clean and the noise estimate as they are: DDIM without noise, and Euler's step."""
-    return there.alpha * guess.clean + there.sigma * guess.noise
+    return (there.alpha * guess.clean).add_(guess.noise, alpha=there.sigma)
 
 
 def ddpm(stride: Stride) -> Generator[None, None, Tensor]:
