@@ -268,7 +268,7 @@ def _lane(denoiser: Denoiser, lane: Lane, end: Tensor | None) -> dict[str, Any]:
         "pictures" if denoiser.pictures else "points": denoiser.shown(x),
         "difference": _apart(denoiser, apart if apart is not None else _nothing(denoiser)),
         "error": _distance(apart) if single and apart is not None else math.nan,
-        "judged": list(lane.judged) or [""] * len(x),
+        "judged": list(lane.judged),
         "done": lane.done and end is not None,
     }
 

@@ -39,7 +39,7 @@ def sheet_guidance(bench: Workbench, asked: SheetGuidance) -> Iterator[Update]:
         last = yield from course.end(plan, f"Guidance {asked.guidance[i]:g}, {steps} steps")
         pictures[i, j] = denoiser.shown(last.x[:1])[0]
         yield Progress(done, len(order), "Judging the results")
-        words[i][j] = judged(denoiser, last.x[:1])[0]
+        words[i][j] = "".join(judged(denoiser, last.x[:1]))
         agrees[i, j] = agreement(denoiser, last.x, asked.condition)
         yield Frame("sheet", _sheet(asked, pictures, agrees, words, done + 1))
 

@@ -285,10 +285,10 @@ def reader_of(denoiser: Denoiser) -> Reader | None:
 
 
 def judged(denoiser: Denoiser, x: Tensor) -> list[str]:
-    """What the judge sees in each result [N, *S] of the model's space; "" without a judge."""
+    """What the judge sees in each result [N, *S] of the model's space; nothing without a judge."""
     reader = reader_of(denoiser)
     if reader is None:
-        return [""] * len(x)
+        return []
     read = reading(reader, denoiser.out(x).clamp(0.0, 1.0).nan_to_num(0.0))
     rows = [{name: int(values[i]) for name, values in read.items()} for i in range(len(x))]
     return [told(reader, row) for row in rows]

@@ -50,7 +50,11 @@ def test_a_film_has_every_step_from_the_noise_to_the_data_and_ends_with_its_own_
     about, steps = frame(updates, "film"), steps_of(updates)
     assert sorted(steps) == list(range(9)) and about["done"] and about["from"] == 0
     assert np.all(np.diff(about["times"]) < 0) and np.all(np.diff(about["log_snr"]) > 0)
-    assert about["log_snr"][-1] == math.inf and about["evaluations"] == 8 and len(about["judged"]) == 3
+    assert (
+        about["log_snr"][-1] == math.inf
+        and about["evaluations"] == 8
+        and len(about["judged"]) == (3 if key in PICTURES else 0)
+    )
     assert np.array_equal(steps[8]["x"], steps[8]["clean"]) and not steps[8].get("partial")
     shape = (3, 8, 8) if key in PICTURES else (3, 2)
     kind = np.uint8 if key in PICTURES else np.float32

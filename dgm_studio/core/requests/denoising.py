@@ -125,7 +125,8 @@ class PlayDenoising:
     whole film takes in memory, "evaluations" so far (network evaluations of one sample), "seconds" of computing,
     "done": bool, "from": step of the parent at which it branches, 0 for a film of its own, "warnings": [sentences]
     (NaN, all black, too few steps, a terminal SNR that is not zero), "judged": [str] what the judge sees in each
-    result, at the end; "names": of the conditions in words, one text. It comes again when there is a new warning.
+    result, at the end ([] without a judge); "names": of the conditions in words, one text. It comes again when there
+    is a new warning.
     "step/K" data: "index" K (counted along the whole trajectory, the parent's steps included), "time", "log_snr", "x",
     "clean", "noise", "difference" (uint8 [N, H, W(, 3)] each: x_t, estimate of x_0, of eps, and |given - free|, scaled
     by its own maximum; float32 [N, 2] each for points; "difference" is empty without guidance; the last step has the
