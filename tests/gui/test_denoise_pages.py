@@ -557,6 +557,20 @@ def test_alpha_bar_is_bent_as_log_snr_is_and_beta_only_shown(make: Make) -> None
     assert page.curve.knots() == []
 
 
+def test_a_schedule_that_is_refused_says_why_and_another_can_be_chosen(make: Make) -> None:
+    panel, toy = make("schedule")
+    page = schedule_of(panel)
+    toy.failing["schedule/curve"] = FAILED
+    page.curve.moved.emit(4, 0.5, 0.1)
+    assert page.frame.state is CanvasState.ERROR
+    assert page.presets.isVisible()
+    assert page.settings.reset.isEnabled()
+    toy.failing.clear()
+    page.presets.chosen.emit(2)
+    assert toy.requests("schedule/curve")[-1].schedule == "cosine"
+    assert page.frame.state is CanvasState.READY
+
+
 def test_a_terminal_snr_that_is_not_zero_is_said_in_words(make: Make) -> None:
     panel, toy = make("schedule")
     page = schedule_of(panel)

@@ -72,8 +72,8 @@ class SchedulePage(QWidget):
         inner = QWidget(self)
         inner.setObjectName("scrolled")
         content = QWidget(inner)
-        self.presets = SegmentedControl([*PRESETS.values(), "Own"], "Schedule", content)
-        self.view = SegmentedControl(list(VIEWS.values()), "What is drawn of the schedule", content)
+        self.presets = SegmentedControl([*PRESETS.values(), "Own"], "Schedule", inner)
+        self.view = SegmentedControl(list(VIEWS.values()), "What is drawn of the schedule", inner)
         self.curve = KnotPlot("Noise schedule", content, ends=("data", "noise"))
         self.strip = ForwardStrip(self.curve, content)
         self.frame = StateFrame(content, inner)
@@ -98,13 +98,14 @@ class SchedulePage(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE[1])
-        column.addLayout(head)
         column.addWidget(self.curve, 1)
         column.addWidget(self.strip)
         whole = QVBoxLayout(inner)
         whole.setContentsMargins(0, 0, theme.SPACE[1], 0)
-        whole.setSpacing(theme.SPACE[3])
+        whole.setSpacing(theme.SPACE[1])
+        whole.addLayout(head)
         whole.addWidget(self.frame, 3)
+        whole.addSpacing(theme.SPACE[1])
         whole.addWidget(self.levels, 2)
         whole.addWidget(self.likelihood)
         area = bare_scroll(inner, self, "Noise schedule")
@@ -140,6 +141,7 @@ class SchedulePage(QWidget):
         self.levels.show_state()
         names = [*PRESETS, OWN]
         self.presets.set_index(names.index(self.schedule()))
+        self.settings.reset.setEnabled(self.schedule() != "model")
         self._show_knots()
         if self._begun and self.stage.state.section == SECTION:
             self.ask()
@@ -344,7 +346,6 @@ class SchedulePage(QWidget):
         self.settings.train.setEnabled(trainable)
         why = f"{self.stage.card.title} has no schedule that is a setting of training."
         self.settings.train.setToolTip("A new run of the same system and data" if trainable else why)
-        self.settings.reset.setEnabled(self.schedule() != "model")
         steps = data.get("of")
         self.told.emit(f"T = {int(steps):,}" if steps else "")
 
