@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_studio.core.requests import PlayDenoising, Sampling
+from dgm_studio.core.requests import PlayDenoising
 from dgm_studio.core.updates import Frame, Problem, Progress, Update
 from dgm_studio.explore.answers import answers
 from dgm_studio.explore.denoising_beginnings import keep_of, start_of_film
 from dgm_studio.explore.denoising_shelf import Film, whole
 from dgm_studio.explore.denoising_troubles import about_results, about_sampling, about_schedule, about_step
 from dgm_studio.explore.denoising_values import MOST_SAMPLES, MOST_STEPS, Denoiser, denoiser_of, judged
-from dgm_studio.models.capabilities import Views
 from dgm_studio.models.sampling import Noise, Step, sample, times_of
 
 if TYPE_CHECKING:
@@ -298,11 +297,3 @@ def results_of(bench: Workbench, denoiser: Denoiser, asked: PlayDenoising) -> Ge
         elif update.topic != "film":  # type: ignore[union-attr]
             yield Progress(film.reached - film.first, film.last - film.first, "Denoising")
     return film.xs[-1].to(denoiser.model.device)
-
-
-def trajectory(
-    denoiser: Denoiser, x: Tensor, sampling: Sampling, times: Tensor, seed: int, given: Views | None = None
-) -> Iterator[Step | None]:
-    """A trajectory that is not kept, from its first level."""
-    noise = Noise(seed, tuple(x.shape), denoiser.model.device)
-    yield from sample(denoiser.module, x, sampling, times, noise, given, rows=denoiser.at_once())

@@ -35,6 +35,7 @@ class Film:
         seconds: That it took to compute.
         warnings: Sentences.
         judged: What the judge sees in each result.
+        key: Under which the shelf has it: of the weights that it was begun with.
     """
 
     asked: PlayDenoising
@@ -49,6 +50,7 @@ class Film:
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
+    key: tuple[object, str] | None = None
 
     @property
     def last(self) -> int:
@@ -108,7 +110,7 @@ class Shelf:
 
     def put(self, model: LoadedModel, film: Film) -> None:
         """Keep a film, and let older ones go where room is needed; one larger than the whole shelf is not kept."""
-        key = _key(model, film.asked)
+        key = film.key = film.key or _key(model, film.asked)
         self._films.pop(key, None)
         if film.bytes > self.budget:
             return

@@ -82,6 +82,17 @@ def test_stopping_pausing_and_cancelling_are_timed_while_a_run_trains() -> None:
         assert 0 <= found[f"{name}, p95"].value <= found[f"{name}, longest"].value
 
 
+def test_a_film_is_timed_to_its_first_picture_to_its_end_and_beside_a_slider(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for _ in Session(Train(str(run), "ddpm", "digits8", {"width": 8, "noise_steps": 40}, {"steps": 3})).updates():
+        pass
+    found = measured("film", Options(0.7, 2, checkpoint=f"run:{run}"))
+    assert 0 < found["to the first picture"].value <= found["to the first whole step"].value
+    assert found["samples/s, 64 at once, 20 steps of DPM-Solver++"].value > 0
+    assert found["slider to picture p50 while sampling"].value <= found["slider to picture p95 while sampling"].value
+    assert found["steps sent meanwhile"].value > 0 and found["stop p95"].value <= found["stop, longest"].value
+
+
 def test_killed_saves_leave_only_checkpoints_that_load() -> None:
     found = measured("saves", Options(count=6))
     assert found["unreadable checkpoints"].good and found["saves that were reported and lost"].good
