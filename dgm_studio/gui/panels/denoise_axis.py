@@ -29,6 +29,7 @@ from dgm_studio.gui.widgets.painting import draw_text, focus_ring, follow_theme,
 LEFT, RIGHT = 72, 64  # beside the axis: words, and the thumbnails of the tree under it
 BAND = 64  # of the norms
 SETTLE_MS = 500
+APART, DECADES = 8.0, 4.0  # x of an exploding process is far larger than all else: then the axis is logarithmic
 CURVES = {"x": "x", "clean": "clean estimate", "noise": "noise estimate", "difference": "guidance", "change": "change"}
 COLOURS = dict(zip(CURVES, (0, 1, 2, 3, 4), strict=True))
 _CENTRE = Qt.AlignmentFlag.AlignCenter
@@ -207,18 +208,21 @@ class TimeAxis(QWidget):
         look, (left, right) = theme.current(), self._ends()
         band = QRectF(left, look.px(4), right - left, look.px(BAND) - look.px(8))
         drawn = {name: c for name, c in self._curves.items() if np.isfinite(c).any()}
-        top = max((float(np.nanmax(c)) for c in drawn.values()), default=1.0) or 1.0
+        tops = {name: float(np.nanmax(c)) for name, c in drawn.items()}
+        top = max(tops.values(), default=1.0) or 1.0
+        log = top > APART * max((t for name, t in tops.items() if name != "x"), default=top)
+        heights = {name: _height(c, top, log=log) for name, c in drawn.items()}
         painter.setPen(QPen(look.colour("line"), 1))
         painter.drawLine(band.bottomLeft(), band.bottomRight())
         box = QRectF(0, band.top() - look.px(3), left - 8, look.px(14))
         draw_text(painter, box, f"{top:.2g}", look.figures("caption"), look.colour("text2"), _RIGHT)
         under = box.translated(0, band.height() - look.px(8))
-        draw_text(painter, under, "RMS", look.font("caption"), look.colour("text2"), _RIGHT)
+        draw_text(painter, under, "RMS, log" if log else "RMS", look.font("caption"), look.colour("text2"), _RIGHT)
         ends = []
-        for name, curve in drawn.items():
+        for name, curve in heights.items():
             colour = theme.line_colour(theme.CATEGORIES[COLOURS[name]])
             places = np.flatnonzero(np.isfinite(curve))
-            points = [QPointF(self.x_of(float(k)), band.bottom() - band.height() * curve[k] / top) for k in places]
+            points = [QPointF(self.x_of(float(k)), band.bottom() - band.height() * curve[k]) for k in places]
             painter.setPen(QPen(colour, 1.5))
             painter.drawPolyline(QPolygonF(points))
             ends.append((points[-1].y(), name, colour))
@@ -302,6 +306,14 @@ class TimeAxis(QWidget):
         if index != self._index:
             self.set_index(index)
             self.scrubbed.emit(index)
+
+
+def _height(curve: Curve, top: float, *, log: bool) -> Curve:
+    """A curve as shares of the band's height; on a logarithmic axis the band shows `DECADES`."""
+    if not log:
+        return curve / top
+    with np.errstate(divide="ignore"):
+        return np.clip(1.0 + np.log10(curve / top) / DECADES, 0.0, 1.0)
 
 
 _SHORT = {"x": "x", "clean": "clean", "noise": "noise", "difference": "guidance", "change": "change"}

@@ -160,7 +160,7 @@ class FilmPage(QWidget):
 
     def show_failed(self, failed: Failed) -> None:
         """The model cannot be asked."""
-        self.frame.show_error(failed.sentence, failed.action, failed.details)
+        self.frame.show_error(f"{failed.sentence} {failed.action}".strip(), "Try again", failed.details)
 
     def recording(self) -> bool:
         """Whether frames are on their way."""
@@ -270,15 +270,17 @@ class FilmPage(QWidget):
         waits = self.reel.recording() == self.stage.state.selected
         if film is not None and film.failed is not None and not waits:
             failed = film.failed
-            self.frame.show_error(failed.sentence, "Try again", failed.details or failed.action)
+            self.frame.show_error(f"{failed.sentence} {failed.action}".strip(), "Try again", failed.details)
         elif waits and (film is None or film.asked != self.stage.request()):
             self.frame.show_waiting()
         elif film is not None:
             self.frame.show_ready()
 
     def _tell(self, film: Film | None) -> None:
-        if film is None:
+        if film is None or film.failed is not None:
             self.told.emit("")
+            self.notice.hide()
+            self.remedy.hide()
             return
         warnings = [str(w) for w in film.about.get("warnings") or ()]
         warnings += [] if film.done else [str(w) for w in self.stage.about.get("warnings") or ()]

@@ -17,6 +17,13 @@ from dgm_studio.gui.widgets.labels import ElidedLabel, label
 
 UNGUIDED = "There is no guidance: give the model something, and choose a guidance other than 0 or 1."
 
+HINTS = {
+    "x": "Divided by the root of alpha\N{SUPERSCRIPT TWO} + sigma\N{SUPERSCRIPT TWO}, so that every level can be seen",
+    "clean": "What the model takes the data to be, seen from this level",
+    "noise": "What the model takes for noise: grey is 0, black and white are 3 standard deviations",
+    "difference": "How far guidance moves the noise estimate, each sample scaled by its own maximum",
+}
+
 
 class Side(QWidget):
     """One picture: what it shows, a figure, the samples.
@@ -96,6 +103,7 @@ class Screen(QWidget):
         for side, kind in ((self.left, left), (self.right, right)):
             side.choice.set_key(kind)
             side.choice.set_refusals({} if guided else {"difference": UNGUIDED})
+            side.choice.list.setToolTip(HINTS.get(kind, ""))
 
     def set_captions(self, captions: Sequence[str]) -> None:
         """What is known of each sample."""

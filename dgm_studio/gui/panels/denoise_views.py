@@ -17,7 +17,7 @@ from dgm_studio.gui.widgets.painting import draw_picture, draw_text, fitted, foc
 
 WORTH = 0.75  # of the possible size, for which sharp pixels are kept
 GAP = 0.06  # between two pictures, as a share of one
-LEAST_REACH = 2.2  # half side of the plane that points are shown in
+LEAST_REACH = 3.0  # half side of the plane that points are shown in: x at every level comes at one scale
 Values = npt.NDArray[Any]
 
 
