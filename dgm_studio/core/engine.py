@@ -75,6 +75,7 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: dict[str, Ticket] = {}
         self._running: dict[str, tuple[Ticket, Iterator[Update]]] = {}
+        self._beginning: Ticket | None = None  # taken from what waits, its answer not opened yet: that can be long
         self._cancelled: set[int] = set()
         self._jobs: list[Job] = []
         self._ids = itertools.count(1)
@@ -114,6 +115,8 @@ class Engine:
             running = self._running.get(slot)
             if running is not None:
                 self._cancelled.add(running[0].id)
+            if self._beginning is not None and self._beginning.slot == slot:
+                self._cancelled.add(self._beginning.id)
             self._changed.notify_all()
         if waiting is not None:
             self.outbox.put(waiting, Cancelled())
@@ -159,7 +162,7 @@ class Engine:
         now = time.perf_counter()
         with self._changed:
             recent = [(lane, spent) for at, lane, spent in self._spent if now - at < LOAD_WINDOW]
-            queue = len(self._waiting) + len(self._running)
+            queue = len(self._waiting) + len(self._running) + (self._beginning is not None)
         total = {lane: sum(s for name, s in recent if name == lane) / LOAD_WINDOW for lane in ("interactive", "batch")}
         return Load(min(1.0, total["interactive"]), min(1.0, total["batch"]), queue)
 
@@ -289,7 +292,7 @@ class Engine:
             job = self._next_job()
             owed = self._owed > 0 and job is not None
             slot = next(iter(self._waiting), None) if not owed else None
-            ticket = self._waiting.pop(slot) if slot is not None else None
+            self._beginning = ticket = self._waiting.pop(slot) if slot is not None else None
             ongoing = next(iter(self._running), None) if not owed and ticket is None else None
         for stopped in stopping:
             self._stop_job(stopped)
@@ -308,17 +311,23 @@ class Engine:
         if older is not None:
             self._end(older[0], older[1], Cancelled())
         if self._failure is not None or self._answer is None:
-            self.outbox.put(ticket, self._failure or Failed("The worker is not ready."))
+            self._end_beginning(ticket, self._failure or Failed("The worker is not ready."))
             return
         started = time.perf_counter()
         try:
             steps = self._answer(ticket.request)
         except Exception as error:
-            self.outbox.put(ticket, _failure(error))
+            self._end_beginning(ticket, _failure(error))
             return
         with self._changed:
+            self._beginning = None
             self._running[ticket.slot] = (ticket, steps)
         self._step(ticket, steps, started)
+
+    def _end_beginning(self, ticket: Ticket, ending: Failed) -> None:
+        self.outbox.put(ticket, ending)  # first: whoever sees an empty queue finds every answer in the outbox
+        with self._changed:
+            self._beginning = None
 
     def _go_on(self, slot: str) -> None:
         with self._changed:
@@ -417,9 +426,9 @@ class Engine:
         return None
 
     def _finish(self, ticket: Ticket, steps: Iterator[Update] | None, ending: Done | Cancelled | Failed) -> None:
+        self._end(ticket, steps, ending)  # before it leaves the queue, as above
         with self._changed:
             self._running.pop(ticket.slot, None)
-        self._end(ticket, steps, ending)
 
     def _end(self, ticket: Ticket, steps: Iterator[Update] | None, ending: Done | Cancelled | Failed) -> None:
         if steps is not None:

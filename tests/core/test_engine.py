@@ -200,6 +200,41 @@ def test_cancel_drops_what_waits_and_closes_what_runs() -> None:
     assert updates(seen, "b") == [Cancelled()]
 
 
+def test_a_request_counts_as_asked_and_can_be_cancelled_while_its_answer_is_opened() -> None:
+    queues = []
+
+    def answer(request: int) -> Iterator[Update]:
+        queues.append(engine.load().queue)  # opening a model takes long: an onlooker must not think all is done
+        engine.cancel("a")
+        return count_to(request)
+
+    engine = engine_for(answer)
+    engine.ask("a", 100)
+    engine.pump()
+    assert queues == [1] and engine.load().queue == 0
+    assert updates(engine.outbox.drain(), "a") == [Result(0), Cancelled()]
+
+
+def test_who_sees_an_empty_queue_finds_every_ending_in_the_outbox() -> None:
+    queues = []
+
+    class Watched(Outbox):
+        def put(self, ticket: Any, update: Update) -> None:
+            queues.append(engine.load().queue)
+            super().put(ticket, update)
+
+    def fails(request: int) -> Iterator[Update]:
+        if request == 0:
+            raise Problem("No.", "")
+        return count_to(request)
+
+    engine = Engine(lambda: fails, Watched(), threaded=False)
+    engine.ask("a", 1)
+    engine.ask("b", 0)
+    engine.pump()
+    assert len(queues) == 3 and min(queues) >= 1  # a result, its ending, a failure
+
+
 def test_state_is_newest_wins_and_events_are_never_lost() -> None:
     outbox, woken = Outbox(), []
     outbox.wake = lambda: woken.append(1)
