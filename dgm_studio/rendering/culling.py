@@ -1,27 +1,33 @@
-"""Where a surface can be: blocks of a grid that certainly hold none of it are left out, the others are halved.
+"""Where a surface can be: blocks of a grid that hold none of it are left out, the others are halved.
 
 A block is a cube of `size` cells, `size` a power of two. It is left out when the field's value in its centre is larger
 than the field can change on the way to its corners (Lipschitz), or when an enclosure of its values excludes zero.
+
+Where the Lipschitz constant is a guess, small blocks are judged by the slopes around them instead of by the steepest
+one anywhere: differences between the centres of eight siblings give the local slope for nothing. What that misses is
+found again by following the surface (`welding`) and by an audit at random points.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from dataclasses import field as made
 
 import torch
 from torch import Tensor
 
-from dgm_studio.core.updates import Problem
-from dgm_studio.rendering.field import Bounds, Certainty, Field, values
+from dgm_studio.rendering.field import Bounds, Certainty, Field, asked
 
 LEAF = 2  # cells along the side of the smallest blocks: fewer evaluations than with 1 or 4
 ROOTS = 8  # blocks along a side that are looked at first
+LOCAL = 32  # blocks along a side from which on slopes are taken from the siblings
+MARGIN = 1.25  # on local slopes
+MEMORY = 0.7  # of the parent's slope that a block takes over at least
 SLACK = 1e-6  # of single precision, beside distances of about one
 AUDITED = 4096
-MOST_ROUNDS = 8
-BOXES = 16_384  # enclosed at once
+BOXES = 512  # enclosed at once
 
 
 @dataclass(frozen=True)
@@ -57,178 +63,154 @@ class Blocks:
     Args:
         origins: [M, 3] int32, in cells.
         size: In cells.
+        slopes: How fast the field is taken to change in each, [M] float32.
+        values: The field's value less the level in each centre, [M] float32.
     """
 
     origins: Tensor
     size: int
+    slopes: Tensor
+    values: Tensor
 
-    def children(self) -> Blocks:
-        """Eight for each."""
-        half = self.size // 2
-        corners = torch.cartesian_prod(*[torch.tensor([0, half], dtype=torch.int32)] * 3)
-        return Blocks((self.origins[:, None] + corners).reshape(-1, 3), half)
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, rows: Tensor) -> Blocks:
+        return Blocks(self.origins[rows], self.size, self.slopes[rows], self.values[rows])
+
+    def refined(self) -> Blocks:
+        """The same cubes on a grid twice as fine."""
+        return Blocks(self.origins * 2, self.size * 2, self.slopes, self.values)
+
+    @staticmethod
+    def joined(parts: list[Blocks]) -> Blocks:
+        """One list out of several of one size, at least one."""
+        origins, slopes, values = (
+            torch.cat([getattr(p, name) for p in parts]) for name in ("origins", "slopes", "values")
+        )
+        return Blocks(origins, parts[0].size, slopes, values)
 
 
-@dataclass(frozen=True)
-class Culling:
-    """What was found about a part of a grid.
+@dataclass
+class Tally:
+    """What culling has cost, and what of its omissions is to be checked.
 
     Args:
-        grid: The grid.
-        leaves: Blocks of `LEAF` cells that may hold a piece of the surface.
-        left_out: Blocks that hold none, by size, each with the sign there: [M] int8.
         evaluations: Points asked.
         boxes: Boxes enclosed.
-        lipschitz: The constant that passed the audit.
+        audit: Source of the random points; None where nothing is audited.
+        points: Where something was left out, [K, 3] each.
+        signs: Which sign it is said to have there, [K] each.
     """
 
-    grid: Grid
-    leaves: Blocks
-    left_out: tuple[tuple[Blocks, Tensor], ...]
     evaluations: int = 0
     boxes: int = 0
-    lipschitz: float = 0.0
+    audit: torch.Generator | None = None
+    points: list[Tensor] = made(default_factory=list)
+    signs: list[Tensor] = made(default_factory=list)
 
-    def refined(self) -> Culling:
-        """The same of a grid twice as fine, whose blocks of 2 `LEAF` cells are the leaves of this one."""
-        doubled = tuple((Blocks(b.origins * 2, b.size * 2), signs) for b, signs in self.left_out)
-        leaves = Blocks(self.leaves.origins * 2, self.leaves.size * 2)
-        return replace(self, grid=replace(self.grid, cells=2 * self.grid.cells), leaves=leaves, left_out=doubled)
+    def left_out(self, blocks: Blocks, grid: Grid) -> None:
+        """Draw points in blocks that were left out, as many as their share of the volume asks for."""
+        if self.audit is None or not len(blocks):
+            return
+        count = math.ceil(AUDITED * len(blocks) * (blocks.size / grid.cells) ** 3)
+        rows = torch.randint(len(blocks), (count,), generator=self.audit)
+        inside = torch.rand(count, 3, generator=self.audit) * blocks.size
+        self.points.append((blocks.origins[rows] + inside).clamp(max=grid.cells))
+        self.signs.append(blocks.values[rows] < 0)
 
-
-def roots(grid: Grid) -> Blocks:
-    """Blocks that cover a grid, about `ROOTS` along a side; the last ones may reach over its end."""
-    size = max(LEAF, 2 ** math.ceil(math.log2(max(1.0, grid.cells / ROOTS))))
-    line = torch.arange(0, grid.cells, size, dtype=torch.int32)
-    return Blocks(torch.cartesian_prod(line, line, line), size)
-
-
-def cull(
-    field: Field,
-    certainty: Certainty,
-    grid: Grid,
-    start: Culling | Blocks,
-    to: int = LEAF,
-    generator: torch.Generator | None = None,
-) -> Generator[None, None, Culling]:
-    """Halve blocks until they have `to` cells.
-
-    Args:
-        field: Whose surface.
-        certainty: What is known of it.
-        grid: On which.
-        start: Blocks, or what a coarser grid has told (`Culling.refined`).
-        to: Cells along the side of the last blocks.
-        generator: For the audit of what was left out; None does none. Where random points contradict it, the constant
-            is doubled and all is done again.
-
-    Yields:
-        Nothing, often.
-
-    Raises:
-        Problem: No constant passes the audit.
-    """
-    for round_ in range(MOST_ROUNDS):
-        stricter = replace(certainty, lipschitz=certainty.lipschitz * 2.0**round_)
-        found = yield from _culled(field, stricter, grid, start if round_ == 0 else roots(grid), to)
-        if generator is None or not _betrayed(field, found, generator):
-            return replace(found, lipschitz=stricter.lipschitz)
-        yield
-    raise Problem(
-        "The surface could not be found: the field changes too fast to leave anything out.",
-        "Extract it densely, or at a lower resolution.",
-    )
+    def betrayed(self, field: Field, grid: Grid) -> Generator[None, None, int]:
+        """How many of the points drawn so far have the other sign; they are forgotten."""
+        if not self.points:
+            return 0
+        points, signs = torch.cat(self.points), torch.cat(self.signs)
+        self.points, self.signs = [], []
+        told = yield from values_at(field, grid, points)
+        return int(((told < 0) != signs).sum())
 
 
-def _culled(
-    field: Field, certainty: Certainty, grid: Grid, start: Culling | Blocks, to: int
-) -> Generator[None, None, Culling]:
-    begun = start if isinstance(start, Culling) else Culling(grid, start, ())
-    found, blocks = replace(begun, grid=grid), begun.leaves
-    if isinstance(start, Culling) and blocks.size > to:
-        blocks = _within(blocks.children(), grid)  # they themselves were looked at on the coarser grid
-    kept, left = yield from _halved(field, certainty, grid, blocks, to)
-    return replace(
-        found,
-        leaves=kept,
-        left_out=_merged((*found.left_out, *left.left_out)),
-        evaluations=found.evaluations + left.evaluations,
-        boxes=found.boxes + left.boxes,
-    )
-
-
-def _halved(
-    field: Field, certainty: Certainty, grid: Grid, blocks: Blocks, to: int
-) -> Generator[None, None, tuple[Blocks, Culling]]:
-    """From blocks to the small ones that are kept, and what was left out on the way."""
-    left: list[tuple[Blocks, Tensor]] = []
-    asked = enclosed = 0
-    while True:
-        far, boxes, signs = yield from _excluded(field, certainty, grid, blocks)
-        asked, enclosed = asked + len(blocks.origins), enclosed + boxes
-        if bool(far.any()):
-            left.append((Blocks(blocks.origins[far], blocks.size), signs[far]))
-        blocks = Blocks(blocks.origins[~far], blocks.size)
-        if blocks.size <= to:
-            return blocks, Culling(grid, blocks, tuple(left), asked, enclosed)
-        blocks = _within(blocks.children(), grid)
-
-
-def _within(blocks: Blocks, grid: Grid) -> Blocks:
-    """Those that reach into the grid."""
-    return Blocks(blocks.origins[(blocks.origins < grid.cells).all(1)], blocks.size)
-
-
-def _excluded(
-    field: Field, certainty: Certainty, grid: Grid, blocks: Blocks
-) -> Generator[None, None, tuple[Tensor, int, Tensor]]:
-    """Which blocks hold no surface [M], how many boxes were enclosed for that, and the sign in the centres [M]."""
-    centres = grid.at(blocks.origins.double() + blocks.size / 2).float()
-    found = values_at(field, grid, centres)
-    yield
-    half = 0.5 * blocks.size * grid.step
-    far = found.abs() > certainty.lipschitz * (half * math.sqrt(3.0)) + SLACK
-    boxes = 0
-    if isinstance(field, Bounds) and not certainty.certified:
-        # The constant is a guess that proposes; the enclosure decides.
-        proposed = far.nonzero()[:, 0]
-        for some in proposed.split(BOXES):
-            low, high = field.bounds(centres[some], torch.full((len(some),), half))
-            far[some] = (low - grid.level > SLACK) | (high - grid.level < -SLACK)
-            boxes += len(some)
-            yield
-    return far, boxes, torch.where(found < 0, -1, 1).to(torch.int8)
-
-
-def values_at(field: Field, grid: Grid, x: Tensor) -> Tensor:
-    """Values less the level, [N]."""
-    found = values(field, x)
+def values_at(field: Field, grid: Grid, index: Tensor) -> Generator[None, None, Tensor]:
+    """Values less the level at (fractional) vertex indices [N, 3]: [N]."""
+    found = yield from asked(field, grid.at(index).float())
     return found - grid.level if grid.level else found
 
 
-def _betrayed(field: Field, found: Culling, generator: torch.Generator) -> int:
-    """Random points in what was left out must have its sign; how many have not."""
-    volumes = torch.tensor([len(b.origins) * float(b.size) ** 3 for b, _ in found.left_out])
-    if not len(volumes) or not float(volumes.sum()):
-        return 0
-    wrong = 0
-    shares = (AUDITED * volumes / volumes.sum()).ceil().long()
-    for (blocks, signs), count in zip(found.left_out, shares.tolist(), strict=True):
-        rows = torch.randint(len(blocks.origins), (count,), generator=generator)
-        inside = torch.rand(count, 3, generator=generator) * blocks.size
-        index = (blocks.origins[rows] + inside).clamp(max=found.grid.cells)
-        told = values_at(field, found.grid, found.grid.at(index).float())
-        wrong += int((torch.where(told < 0, -1, 1) != signs[rows]).sum())
-    return wrong
+def rooted(field: Field, certainty: Certainty, grid: Grid, tally: Tally) -> Generator[None, None, Blocks]:
+    """The largest blocks that may hold a piece of the surface, of about `ROOTS` along a side."""
+    size = max(LEAF, 2 ** math.ceil(math.log2(max(1.0, grid.cells / ROOTS))))
+    line = torch.arange(0, grid.cells, size, dtype=torch.int32)
+    origins = torch.cartesian_prod(line, line, line)
+    return (yield from _kept(field, certainty, grid, origins, size, None, tally))
 
 
-def _merged(parts: tuple[tuple[Blocks, Tensor], ...]) -> tuple[tuple[Blocks, Tensor], ...]:
-    """One entry for each size."""
-    sizes = sorted({b.size for b, _ in parts}, reverse=True)
-    return tuple(
-        (
-            Blocks(torch.cat([b.origins for b, _ in parts if b.size == size]), size),
-            torch.cat([s for b, s in parts if b.size == size]),
-        )
-        for size in sizes
-    )
+def halved(
+    field: Field, certainty: Certainty, grid: Grid, blocks: Blocks, to: int, tally: Tally
+) -> Generator[None, None, Blocks]:
+    """Halve blocks that may hold a piece of the surface until they have `to` cells along a side."""
+    while blocks.size > to:
+        half = blocks.size // 2
+        corners = torch.cartesian_prod(*[torch.tensor([0, half], dtype=torch.int32)] * 3)
+        children = (blocks.origins[:, None] + corners).reshape(-1, 3)
+        blocks = yield from _kept(field, certainty, grid, children, half, blocks.slopes, tally)
+    return blocks
+
+
+def _kept(
+    field: Field,
+    certainty: Certainty,
+    grid: Grid,
+    origins: Tensor,
+    size: int,
+    parents: Tensor | None,
+    tally: Tally,
+) -> Generator[None, None, Blocks]:
+    """Those of some blocks, eight of each parent in order, that may hold a piece of the surface."""
+    values = yield from values_at(field, grid, origins.double() + size / 2)
+    tally.evaluations += len(origins)
+    blocks = Blocks(origins, size, _slopes(values, certainty, grid, size, parents), values)
+    half = 0.5 * size * grid.step
+    far = values.abs() > blocks.slopes * (half * math.sqrt(3.0)) + SLACK
+    if certainty.enclose and not certainty.certified:
+        # the constant is a guess that proposes; the enclosure decides
+        proposed = far.nonzero()[:, 0]
+        far[proposed] = yield from _enclosed(field, grid, grid.at(origins[proposed].double() + size / 2).float(), half)
+        tally.boxes += len(proposed)
+    within = (origins < grid.cells).all(1)
+    tally.left_out(blocks[far & within], grid)
+    return blocks[~far & within]
+
+
+def _slopes(values: Tensor, certainty: Certainty, grid: Grid, size: int, parents: Tensor | None) -> Tensor:
+    """How fast the field is taken to change in each block."""
+    everywhere = torch.full((len(values),), certainty.lipschitz)
+    if certainty.certified or parents is None or size * LOCAL > grid.cells:
+        return everywhere
+    eight = values.reshape(-1, 2, 2, 2)
+    steps = [(eight.select(axis, 1) - eight.select(axis, 0)).abs().amax((1, 2)) for axis in (1, 2, 3)]
+    local = MARGIN * torch.stack(steps, 1).norm(dim=1) / (size * grid.step)
+    return torch.maximum(local, MEMORY * parents).repeat_interleave(8).minimum(everywhere)
+
+
+def _enclosed(field: Field, grid: Grid, centres: Tensor, half: float) -> Generator[None, None, Tensor]:
+    """Which cubes certainly hold no surface, [M]."""
+    if not isinstance(field, Bounds):
+        raise TypeError("a field without enclosures cannot be asked to prove anything by them")
+    found = [torch.zeros(0, dtype=torch.bool)]
+    for some in centres.split(BOXES):
+        with torch.no_grad():
+            low, high = field.bounds(some, torch.full((len(some),), half))
+        found.append((low - grid.level > SLACK) | (high - grid.level < -SLACK))
+        yield
+    return torch.cat(found)
+
+
+def by_brick(blocks: Blocks, side: int, together: int) -> Iterator[list[Blocks]]:
+    """Blocks sorted by the brick of `side` cells that they are in, so many bricks at a time."""
+    brick = torch.div(blocks.origins, max(side, blocks.size), rounding_mode="floor").long()
+    times = int(brick.max()) + 1 if len(brick) else 1
+    number = (brick[:, 0] * times + brick[:, 1]) * times + brick[:, 2]
+    order = number.argsort(stable=True)
+    _, counts = number[order].unique_consecutive(return_counts=True)
+    rows = order.split(counts.tolist())
+    for first in range(0, len(rows), together):
+        yield [blocks[some] for some in rows[first : first + together]]

@@ -1,48 +1,30 @@
 """Surfaces from fields on fine grids, as a dense evaluation would give them to the last bit, with far fewer points.
 
-Blocks that certainly hold no surface are left out (`culling`); the vertices of the others are asked once, what was left
-out is filled with its sign, and each brick of 64 cells goes through marching cubes (Lewiner et al. 2003, scikit-image).
-A sign changes only along edges both of whose ends were asked, so nothing depends on what was filled in. Bricks are
-joined where they share an edge of the grid, by the edge's number and not by coordinates.
+Blocks that hold no surface are left out (`culling`); the vertices of the others are asked once and go through marching
+cubes brick by brick (`bricks`), cells that were left out unseen. The bricks are sewn together by the numbers of the
+grid's edges and not by coordinates (`welding`); where the seam stays open, the surface goes on in a block that was left
+out, and is followed there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from dgm_studio.rendering.culling import LEAF, Blocks, Culling, Grid, cull, roots, values_at
-from dgm_studio.rendering.field import BATCH, Certainty, Field
+from dgm_studio.core.updates import Problem
+from dgm_studio.rendering.bricks import Floats, Ints, Piece, meshed, missing, polygons
+from dgm_studio.rendering.culling import LEAF, Blocks, Grid, Tally, by_brick, halved, rooted, values_at
+from dgm_studio.rendering.field import Certainty, Field, T, finished
+from dgm_studio.rendering.welding import Seam, welded
 
 BRICK = 64  # cells; a multiple of LEAF
-TOGETHER = 32  # bricks whose vertices are asked in one go
-NEAR, FAR = (
-    1e-3,
-    4.0,
-)  # of a step along the gradient: values for marching cubes are moved into this range, see `_steady`
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a surface.
-
-    Args:
-        keys: Number of the grid's edge that each vertex lies on, [V]; the same in every piece.
-        vertices: [V, 3] float64.
-        faces: [F, 3] into the vertices; their right-handed normals point outwards.
-    """
-
-    keys: Ints
-    vertices: Floats
-    faces: Ints
+TOGETHER = 16  # bricks whose blocks are halved together, so that few batches are half empty
+KEPT = 512  # cells of the finest grid whose leaves are kept for the next one
+MOST_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -52,22 +34,45 @@ class Surface:
     Args:
         vertices: [V, 3] float64.
         faces: [F, 3] int64, outward.
+        keys: Numbers of the grid's edges that the vertices lie on, [V].
         cells: Of the grid, along a side.
         evaluations: Points asked in all.
         boxes: Boxes enclosed.
         certified: Whether it is proved that nothing is missing on this grid; else it was audited.
         lipschitz: The constant that was used, and passed the audit where there was one.
-        culling: For the next finer grid.
+        leaves: For the next finer grid.
+        followed: Blocks that had been left out and were found by following the surface.
     """
 
     vertices: Floats
     faces: Ints
+    keys: Ints
     cells: int
     evaluations: int
     boxes: int
     certified: bool
     lipschitz: float
-    culling: Culling | None = None
+    leaves: Blocks | None = None
+    followed: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something new of a surface, or only a sign of life.
+
+    Args:
+        done: Bricks that are done.
+        total: Bricks in all; 0 before they are known.
+        piece: None where there is nothing new.
+        leaves: The blocks it came from.
+        restart: Everything that came so far was wrong: the audit failed, and it begins again.
+    """
+
+    done: int
+    total: int
+    piece: Piece | None = None
+    leaves: Blocks | None = None
+    restart: bool = False
 
 
 def extract(
@@ -88,60 +93,136 @@ def extract(
 
     Yields:
         (bricks done, bricks in all); (0, 0) before they are known. Often enough to stop within 50 ms.
-    """
-    from dgm_studio.rendering.field import Bounds
 
-    certified = certainty.certified or isinstance(field, Bounds)
-    audit = None if certified else generator or torch.Generator().manual_seed(0)
-    start: Culling | Blocks = roots(grid)
-    if coarser is not None and coarser.culling is not None and 2 * coarser.cells == grid.cells:
-        start = coarser.culling.refined()
-    steps = cull(field, certainty, grid, start, LEAF, audit)
+    Raises:
+        Problem: The field changes too fast to leave anything out.
+    """
+    tally = Tally(audit=None if certainty.proved else generator or torch.Generator().manual_seed(0))
+    start = None
+    if coarser is not None and coarser.leaves is not None and 2 * coarser.cells == grid.cells:
+        start = coarser.leaves.refined()
+    seam, built, leaves = Seam(), _Built(), list[Blocks]()
+    steps = parts(field, certainty, grid, seam, tally, start)
+    while True:
+        try:
+            part = next(steps)
+        except StopIteration as end:
+            used, followed = end.value
+            break
+        if part.restart:
+            built, leaves = _Built(), []
+        if part.piece is not None:
+            built.add(seam, part.piece)
+        if part.leaves is not None and grid.cells <= KEPT:
+            leaves.append(part.leaves)
+        yield part.done, part.total
+    vertices, faces, keys = yield from built.arrays()
+    kept = Blocks.joined(leaves) if leaves else None
+    proved, asked = certainty.proved, tally.evaluations
+    return Surface(vertices, faces, keys, grid.cells, asked, tally.boxes, proved, used.lipschitz, kept, followed)
+
+
+class _Built:
+    """Arrays that grow piece by piece; faces in half the memory until the end."""
+
+    def __init__(self) -> None:
+        self.vertices, self.keys, self.faces = list[Floats](), list[Ints](), list[npt.NDArray[np.int32]]()
+
+    def add(self, seam: Seam, piece: Piece) -> None:
+        faces, keys, new = seam.sew(piece)
+        self.vertices.append(piece.vertices[new])
+        self.keys.append(keys)
+        self.faces.append(faces.astype(np.int32))
+
+    def arrays(self) -> Generator[tuple[int, int], None, tuple[Floats, Ints, Ints]]:
+        if not self.vertices:
+            return np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
+        vertices, self.vertices = np.concatenate(self.vertices), []
+        yield 1, 1
+        faces, self.faces = np.concatenate(self.faces).astype(np.int64), []
+        yield 1, 1
+        return vertices, faces, np.concatenate(self.keys)
+
+
+def parts(
+    field: Field, certainty: Certainty, grid: Grid, seam: Seam, tally: Tally, start: Blocks | None = None
+) -> Generator[Part, None, tuple[Certainty, int]]:
+    """A surface piece by piece, in bounded memory.
+
+    Args:
+        field: Negative inside.
+        certainty: Why blocks may be left out.
+        grid: Where, and how fine.
+        seam: The caller sews every piece with it before it asks for the next; it is emptied at a restart.
+        tally: What it has cost.
+        start: Blocks no larger than `BRICK` to begin with.
+
+    Returns:
+        The certainty that held, and how many blocks were found only by following the surface.
+
+    Raises:
+        Problem: No constant passes the audit.
+    """
+    for round_ in range(MOST_ROUNDS):
+        used = replace(certainty, lipschitz=certainty.lipschitz * 2.0**round_)
+        blocks = start if round_ == 0 else None
+        if (yield from _attempt(field, used, grid, tally, blocks)):
+            followed = yield from _followed(field, used, grid, seam, tally)
+            return used, followed
+        seam.clear()
+        yield Part(0, 0, restart=True)
+    raise Problem(
+        "The surface could not be found: the field changes too fast to leave anything out.",
+        "Extract it densely, or at a lower resolution.",
+    )
+
+
+def _attempt(
+    field: Field, certainty: Certainty, grid: Grid, tally: Tally, start: Blocks | None
+) -> Generator[Part, None, bool]:
+    """All bricks; False as soon as the audit fails."""
+    if start is None:
+        start = yield from _quiet(rooted(field, certainty, grid, tally))
+        start = yield from _quiet(halved(field, certainty, grid, start, min(BRICK, start.size), tally))
+    groups = list(by_brick(start, BRICK, TOGETHER))
+    total, done = sum(len(group) for group in groups), 0
+    for group in groups:
+        blocks = Blocks.joined(group)
+        leaves = yield from _quiet(halved(field, certainty, grid, blocks, LEAF, tally), done, total)
+        if (yield from _quiet(tally.betrayed(field, grid), done, total)):
+            return False
+        for brick in (one for some in by_brick(leaves, BRICK, 1) for one in some):
+            piece = yield from _quiet(meshed(field, certainty, grid, brick, tally), done, total)
+            yield Part(done, total, piece, brick)
+        done += len(group)
+    yield Part(total, total)
+    return True
+
+
+def _followed(field: Field, certainty: Certainty, grid: Grid, seam: Seam, tally: Tally) -> Generator[Part, None, int]:
+    """Blocks that had been left out and into which the surface goes on, until it goes on nowhere."""
+    followed = 0
+    while len(seam):
+        origins = torch.from_numpy(missing(*seam.torn(), grid)).to(torch.int32)
+        followed += len(origins)
+        values = yield from _quiet(values_at(field, grid, origins.double() + LEAF / 2), 1, 1)
+        tally.evaluations += len(origins)
+        blocks = Blocks(origins, LEAF, torch.full((len(origins),), certainty.lipschitz), values)
+        for brick in (one for some in by_brick(blocks, BRICK, 1) for one in some):
+            piece = yield from _quiet(meshed(field, certainty, grid, brick, tally), 1, 1)
+            yield Part(1, 1, piece, brick)
+    return followed
+
+
+def _quiet(steps: Generator[None, None, T], done: int = 0, total: int = 0) -> Generator[Part, None, T]:
+    """The same work, its yields as signs of life."""
     while True:
         try:
             next(steps)
-        except StopIteration as finished:
-            culling: Culling = finished.value
-            break
-        yield 0, 0
-    pieces: list[Piece] = []
-    asked = 0
-    for piece, count, done, total in bricks(field, certainty, culling):
-        asked += count
-        if piece is not None:
-            pieces.append(piece)
-        yield done, total
-    vertices, faces = weld(pieces)
-    kept = replace(culling, evaluations=0, boxes=0)
-    evaluations = culling.evaluations + asked
-    yield 1, 1
-    return Surface(vertices, faces, grid.cells, evaluations, culling.boxes, certified, culling.lipschitz, kept)
-
-
-def bricks(field: Field, certainty: Certainty, culling: Culling) -> Iterator[tuple[Piece | None, int, int, int]]:
-    """The surface brick by brick.
-
-    Yields:
-        (the piece or None where there is none, points asked for it, bricks done, bricks in all).
-    """
-    grid = culling.grid
-    leaves = _by_brick(culling.leaves)
-    filled = [(_by_brick(b), s, b.size) for b, s in culling.left_out]
-    names = sorted(leaves.rows)
-    for first in range(0, len(names), TOGETHER):
-        group = names[first : first + TOGETHER]
-        index = [_vertices(leaves, name, grid) for name in group]
-        counts = [len(some) for some in index]
-        together = torch.cat(index)
-        told: list[Tensor] = []
-        for some in together.split(8 * BATCH):
-            told.append(values_at(field, grid, grid.at(some).float()))
-            yield None, len(some), first, len(names)
-        for place, (name, values) in enumerate(zip(group, torch.cat(told).split(counts), strict=True), first + 1):
-            volume = _filled(filled, name, grid)
-            local = index[place - first - 1] - torch.tensor(name, dtype=torch.int32) * BRICK
-            volume[tuple(local.long().T.numpy())] = values.numpy()
-            yield polygons(volume, name, grid, certainty), 0, place, len(names)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        yield Part(done, total)
 
 
 def dense(field: Field, certainty: Certainty, grid: Grid) -> Surface:
@@ -150,144 +231,23 @@ def dense(field: Field, certainty: Certainty, grid: Grid) -> Surface:
     volume = np.empty((len(line),) * 3, np.float32)
     for x in line:
         index = torch.cartesian_prod(x[None], line, line)
-        volume[int(x)] = values_at(field, grid, grid.at(index).float()).reshape(len(line), len(line)).numpy()
-    piece = polygons(volume, (0, 0, 0), grid, certainty)
-    vertices, faces = weld([piece] if piece is not None else [])
-    return Surface(vertices, faces, grid.cells, volume.size, 0, True, certainty.lipschitz)
+        volume[int(x)] = finished(values_at(field, grid, index)).reshape(len(line), len(line)).numpy()
+    cells = np.ones((grid.cells,) * 3, np.bool_)
+    piece = polygons(volume, cells, np.zeros(3, np.int64), grid, certainty)
+    vertices, faces, keys = welded([piece] if piece is not None else [])
+    return Surface(vertices, faces, keys, grid.cells, volume.size, 0, True, certainty.lipschitz)
 
 
-# -- one brick ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Blocks sorted by the brick they are in: the rows of each."""
-
-    origins: Tensor
-    rows: dict[tuple[int, int, int], Tensor]
-    size: int
-
-
-def _by_brick(blocks: Blocks) -> _Rows:
-    """Blocks larger than a brick are in every brick they cover."""
-    origins, size = blocks.origins, blocks.size
-    row = torch.arange(len(origins))
-    brick = torch.div(origins, BRICK, rounding_mode="floor")
-    if size > BRICK:
-        times = size // BRICK
-        line = torch.arange(times, dtype=torch.int32)
-        corners = torch.cartesian_prod(line, line, line)
-        brick = (brick[:, None] + corners).reshape(-1, 3)
-        row = row.repeat_interleave(times**3)
-    names, which = brick.unique(dim=0, return_inverse=True)
-    order = which.argsort()
-    parts = row[order].split(which.bincount(minlength=len(names)).tolist()) if len(names) else ()
-    found = {(int(a), int(b), int(c)): part for (a, b, c), part in zip(names.tolist(), parts, strict=True)}
-    return _Rows(origins, found, size)
-
-
-_CORNERS = torch.cartesian_prod(*[torch.arange(LEAF + 1, dtype=torch.int32)] * 3)
-
-
-def _vertices(leaves: _Rows, name: tuple[int, int, int], grid: Grid) -> Tensor:
-    """Numbers [M, 3] of the grid's vertices on the leaves of one brick, each once."""
-    side = BRICK + 1
-    here = leaves.origins[leaves.rows[name]] - torch.tensor(name, dtype=torch.int32) * BRICK
-    local = (here[:, None] + _CORNERS).reshape(-1, 3).long()
-    marked = torch.zeros(side**3, dtype=torch.bool)
-    marked[(local[:, 0] * side + local[:, 1]) * side + local[:, 2]] = True
-    flat = marked.nonzero()[:, 0]
-    found = torch.stack([flat // (side * side), flat // side % side, flat % side], 1)
-    index = found.to(torch.int32) + torch.tensor(name, dtype=torch.int32) * BRICK
-    return index[(index <= grid.cells).all(1)]
-
-
-def _filled(parts: list[tuple[_Rows, Tensor, int]], name: tuple[int, int, int], grid: Grid) -> npt.NDArray[np.float32]:
-    """The brick's vertices with the signs of what was left out, 1 elsewhere."""
-    blocks = BRICK // LEAF
-    signs = np.ones((blocks, blocks, blocks), np.int8)
-    corner = torch.tensor(name, dtype=torch.int32) * BRICK
-    for rows, told, size in parts:
-        here = rows.rows.get(name)
-        if here is None:
-            continue
-        if size >= BRICK:
-            signs[:] = int(told[here[0]])
-            continue
-        width = size // LEAF
-        line = torch.arange(width)
-        inner = torch.cartesian_prod(line, line, line)
-        origin = torch.div(rows.origins[here] - corner, LEAF, rounding_mode="floor").long()
-        place = (origin[:, None] + inner).reshape(-1, 3).numpy()
-        signs[tuple(place.T)] = told[here].repeat_interleave(width**3).numpy()
-    wide, deep, high = (min(BRICK, grid.cells - int(c)) for c in corner)
-    cells = signs.repeat(LEAF, 0).repeat(LEAF, 1).repeat(LEAF, 2)[:wide, :deep, :high]
-    return np.pad(cells, (0, 1), mode="edge").astype(np.float32)
-
-
-def polygons(
-    volume: npt.NDArray[np.float32], name: tuple[int, int, int], grid: Grid, certainty: Certainty
-) -> Piece | None:
-    """The surface in a block of vertices.
-
-    Args:
-        volume: Values less the level, [A, B, C]; what was filled in has the right sign.
-        name: Which brick it is.
-        grid: The whole.
-        certainty: Gives the scale of the values.
-
-    Returns:
-        None where all signs are the same.
-    """
-    from skimage.measure import marching_cubes  # a third of a second that nobody waits for who renders nothing
-
-    if not (volume < 0).any() or (volume < 0).all() or min(volume.shape) < 2:
-        return None
-    raw, faces, _, _ = marching_cubes(_steady(volume, grid, certainty), 0.0)
-    nearest = np.rint(raw)
-    axis = np.abs(raw - nearest).argmax(1)
-    row = np.arange(len(raw))
-    base = nearest.astype(np.int64)
-    base[row, axis] = np.floor(raw[row, axis]).astype(np.int64)
-    beyond = base.copy()
-    beyond[row, axis] += 1
-    here, there = volume[tuple(base.T)].astype(np.float64), volume[tuple(beyond.T)].astype(np.float64)
-    index = (base + np.array(name, np.int64) * BRICK).astype(np.float64)
-    index[row, axis] += here / (here - there)
-    whole = base + np.array(name, np.int64) * BRICK
-    side = grid.cells + 1
-    keys = ((whole[:, 0] * side + whole[:, 1]) * side + whole[:, 2]) * 3 + axis
-    vertices = grid.low + (grid.high - grid.low) * (index / grid.cells)
-    return Piece(keys, vertices, np.asarray(faces, np.int64))
-
-
-def _steady(volume: npt.NDArray[np.float32], grid: Grid, certainty: Certainty) -> npt.NDArray[np.float32]:
-    """Values whose sign is the field's and whose size keeps every vertex well inside its edge.
-
-    Marching cubes then says which edge a vertex is on; where on the edge is worked out from the true values, in double
-    precision. A field that is zero in a vertex counts as outside there.
-    """
-    scale = np.float32(max(certainty.lipschitz, 1e-12) * grid.step)
-    size = np.clip(np.abs(volume), NEAR * scale, FAR * scale)
-    return np.where(volume < 0, -size, size)
-
-
-# -- all of them -------------------------------------------------------------------------------------------------------
-
-
-def weld(pieces: list[Piece]) -> tuple[Floats, Ints]:
-    """One surface out of pieces: vertices [V, 3] in the order of their keys, faces [F, 3]."""
-    if not pieces:
-        return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
-    keys = np.concatenate([piece.keys for piece in pieces])
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    offsets = np.cumsum([0, *(len(piece.keys) for piece in pieces[:-1])])
-    faces = np.concatenate([piece.faces + offset for piece, offset in zip(pieces, offsets, strict=True)])
-    return np.concatenate([piece.vertices for piece in pieces])[first], place[faces]
+def ordered(surface: Surface) -> tuple[Floats, Ints]:
+    """Vertices and faces in an order that says nothing of how they were found."""
+    order = surface.keys.argsort()
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return surface.vertices[order], canonical(place[surface.faces])
 
 
 def canonical(faces: Ints) -> Ints:
-    """Faces in an order that says nothing of how they were found: each begins with its least vertex, then sorted."""
+    """Faces in an order of their own: each begins with its least vertex, then sorted."""
     turn = faces.argmin(1)
     rolled = faces[np.arange(len(faces))[:, None], (turn[:, None] + np.arange(3)) % 3]
     return rolled[np.lexsort(rolled.T[::-1])]

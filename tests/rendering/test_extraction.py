@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
 from dgm_studio.rendering import solids
 from dgm_studio.rendering.culling import Grid
-from dgm_studio.rendering.extraction import Surface, canonical, dense, extract
-from dgm_studio.rendering.field import EXACT, Certainty, Field, sampled_lipschitz
+from dgm_studio.rendering.extraction import Surface, dense, extract, ordered
+from dgm_studio.rendering.field import BATCH, EXACT, Certainty, Field, finished, sampled_lipschitz
+from dgm_studio.rendering.measures import measured
 
 CARVED = solids.without(
     solids.intersection(solids.sphere(0.8), solids.box((0.6, 0.6, 0.6))),
@@ -26,18 +29,13 @@ SHAPES = {
 
 
 def extracted(field: Field, certainty: Certainty, grid: Grid, coarser: Surface | None = None) -> Surface:
-    steps = extract(field, certainty, grid, coarser)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            surface: Surface = finished.value
-            return surface
+    return finished(extract(field, certainty, grid, coarser))
 
 
 def assert_same(one: Surface, other: Surface) -> None:
-    assert np.array_equal(one.vertices, other.vertices)
-    assert np.array_equal(canonical(one.faces), canonical(other.faces))
+    (here, faces), (there, others) = ordered(one), ordered(other)
+    assert np.array_equal(here, there)
+    assert np.array_equal(faces, others)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -107,3 +105,44 @@ def test_an_audit_notices_a_guess_that_was_too_small() -> None:
 def test_nothing_inside_is_an_empty_surface() -> None:
     surface = extracted(lambda x: x.norm(dim=1) + 1, EXACT, Grid(32))
     assert surface.vertices.shape == (0, 3) and surface.faces.shape == (0, 3)
+
+
+def test_a_surface_with_every_ambiguous_cell_is_closed_and_the_dense_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.rand(33, 33, 33, generator=generator) * 2 - 1
+    table[[0, -1]] = table[:, [0, -1]] = table[:, :, [0, -1]] = 1.0
+
+    def noise(x: torch.Tensor) -> torch.Tensor:
+        index = ((x + 1) * 16).round().long().clamp(0, 32)
+        return table[index[:, 0], index[:, 1], index[:, 2]]
+
+    grid, certainty = Grid(32), Certainty(40.0, True)
+    surface = extracted(noise, certainty, grid)
+    assert_same(surface, dense(noise, certainty, grid))
+    shape = measured(surface.vertices, surface.faces)
+    assert shape.closed and np.abs(surface.vertices).max() <= 1 and shape.volume > 0
+    assert (surface.keys % 4 == 3).any(), "some cells need a vertex in their middle"
+
+
+def test_what_was_left_out_wrongly_is_found_by_following_the_surface() -> None:
+    def bumpy(x: torch.Tensor) -> torch.Tensor:
+        return x.norm(dim=1) - 0.6 - 0.05 * torch.sin(20 * x).prod(1)
+
+    guess = Certainty(0.9, False)
+    surface = extracted(bumpy, guess, Grid(64))
+    assert surface.followed > 0 and not surface.certified
+    assert_same(surface, dense(bumpy, guess, Grid(64)))
+
+
+def test_work_stops_for_a_breath_every_few_batches() -> None:
+    seen: list[int] = []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        time.sleep(0.004)
+        return SHAPES["torus"](x)
+
+    most = last = 0
+    for _ in extract(counted, EXACT, Grid(48)):
+        most, last = max(most, len(seen) - last), len(seen)
+    assert len(seen) > 12 and most <= 4 and set(seen) == {BATCH}
