@@ -12,6 +12,8 @@ would make) or "noise".
 "rarest S"           of the class that falls shortest: its share of its due, as the judge reads them.
 "nearest S"          mean distance to the nearest training picture, over that of held-out pictures; far below 1 is
                      learnt by heart.
+"copied S"           the distance to n training pictures drawn at random from all N, over that to n held-out ones: 1 of
+                     what is only more typical than real pictures are, 1 - n / N of what is copied altogether.
 "read back W"        share of the attributes asked for that the judge reads in what was made with guidance W;
                      "read back all W" when they are also said in words.
 "within S"           of points: share within 3 standard deviations of a mode; 0.989 of the truth.
@@ -214,12 +216,29 @@ def _nearness(train: Part, x: Tensor) -> Generator[float, None, float]:
     return total / max(1, len(x))
 
 
+def _copied(ground: Ground, made: Tensor) -> Generator[float, None, float]:
+    """How much nearer to training pictures than to as many held-out ones; of the training pictures themselves 0."""
+    held = ground.held.cpu().flatten(1)
+    known = ground.train.batch(_some(len(ground.train), len(held))).flatten(1)
+    near = torch.zeros(2)
+    for some in made.cpu().flatten(1).split(NEIGHBOURS_OF):
+        near += torch.stack([torch.cdist(some, cloud).amin(1).sum() for cloud in (known, held)])
+        yield 0.0
+    return float(near[0] / near[1].clamp(min=1e-12))
+
+
+def _some(count: int, n: int) -> Tensor:
+    """Positions of n of `count` training pictures, always the same."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(derived_seed(0, "some")))[:n]
+
+
 def _measured(ground: Ground, sets: list[Tensor], who: str) -> Figures:
     """The figures of sets of pictures: means, with the standard error that their spread gives."""
     rows: list[dict[str, float]] = []
     classes: list[Tensor] = []
     for made in sets:
         row = {"nearest": (yield from _nearness(ground.train, made)) / max(ground.near, 1e-12)}
+        row["copied"] = yield from _copied(ground, made)
         if ground.judge is not None:
             features = yield from _seen(ground.judge, made.split(READ))
             row["frechet"] = frechet(features, ground.known)
@@ -232,7 +251,8 @@ def _measured(ground: Ground, sets: list[Tensor], who: str) -> Figures:
     for name in rows[0]:
         values = torch.tensor([row[name] for row in rows], dtype=torch.float64)
         error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else 0.0
-        about = f"{len(sets[0]):,} pictures" if name == "nearest" else ground.counted
+        about = f"{len(sets[0]):,} pictures" if name in ("nearest", "copied") else ground.counted
+        about += f", of {len(ground.train):,} for training" if name == "copied" else ""
         how = f"{who}, {about}" + (f", mean of {len(sets)} sets" if len(sets) > 1 else "")
         found[f"{name} {who}"] = Metric(float(values.mean()), "", how, error, ground.split, name == "frechet")
     if ground.judge is not None:
@@ -252,7 +272,7 @@ def _rarest(ground: Ground, read: Tensor, who: str) -> Metric:
 def _baselines(ground: Ground, seed: int) -> Figures:
     """What held-out pictures, training pictures and noise reach."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "baselines"))
-    some = torch.randperm(len(ground.train), generator=generator)[: len(ground.held)]
+    some = _some(len(ground.train), len(ground.held))
     noise = torch.randn(ground.held.shape, generator=generator).mul(0.5).add(0.5).clamp(0.0, 1.0)
     held = yield from _measured(ground, [ground.held], "held-out")
     found = {name: metric for name, metric in held.items() if name.startswith(("frechet", "rarest"))}

@@ -100,6 +100,7 @@ def test_held_out_pictures_made_anew_are_as_far_from_the_training_part_as_the_fl
     for name in ("DDPM-100", "DPM++2M-20"):
         assert 0.6 < of_held_out[f"frechet ratio {name}"].value < 1.5
         assert 0.9 < of_held_out[f"nearest {name}"].value < 1.1
+        assert of_held_out[f"copied {name}"].value > 1.2  # for it makes these very held-out pictures
         assert abs(of_held_out[f"rarest {name}"].value - of_held_out["rarest held-out"].value) < 0.15
         assert of_held_out[f"precision {name}"].value > 0.85
     assert of_held_out["frechet noise"].value > 10 * of_held_out["frechet held-out"].value
@@ -116,8 +117,9 @@ def test_what_is_asked_for_is_read_back_and_without_a_condition_by_chance(of_hel
 
 def test_a_model_that_learnt_by_heart_is_found_out() -> None:
     dataset = digits()
-    found = measured(Knowing(dataset.split("train").batch(torch.arange(1297))), dataset, Evaluate("m", count=48))
+    found = measured(Knowing(dataset.split("train").batch(torch.arange(1297))), dataset, Evaluate("m", count=200))
     assert found["nearest DDPM-100"].value < 0.15 and found["nearest training"].value == 0.0
+    assert abs(found["copied DDPM-100"].value - (1 - 200 / 1297)) < 0.08 and found["copied training"].value < 0.01
     assert "read back 1" not in found and "frechet ratio DPM++2M-20 free" not in found
 
 
