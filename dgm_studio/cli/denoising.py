@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SAMPLERS = ("ddpm", "ddim", "dpmpp-2m", "heun", "euler", "euler-flow", "heun-flow")
 SPACINGS = ("time", "log-snr", "karras")
 CLIPS = ("model", "none", "static", "dynamic")
+PICTURES, POINTS = 8, 256  # samples where none are asked for
+NOISED = 0.6  # depth of a picture: at 1 nothing would be left of it
 
 
 def add(commands: Commands) -> None:
@@ -33,7 +35,9 @@ def add(commands: Commands) -> None:
     playing.add_argument("--from", dest="start", default="noise", choices=("noise", "picture", "inverted", "between"))
     playing.add_argument("--index", type=int, default=0, help="example of --split to start from (0)")
     playing.add_argument("--split", default="test", help="train, valid or test")
-    playing.add_argument("--depth", type=float, default=1.0, help="share of the steps that are made from it (1)")
+    playing.add_argument(
+        "--depth", type=float, default=0.0, help="share of the steps that are made from it (0.6 of a picture, else 1)"
+    )
     playing.add_argument("--keep", default="", choices=("", *_SIDES), help="inpaint: the part of the example to keep")
     playing.add_argument("--other", type=int, default=1, metavar="SEED", help="other end of --from between (1)")
     playing.add_argument("--weight", type=float, default=0.5, help="between the two ends, 0 to 1 (0.5)")
@@ -52,7 +56,7 @@ def add(commands: Commands) -> None:
 def _command(commands: Commands, function: Command) -> argparse.ArgumentParser:
     command = add_command(commands, function.__name__, function)
     command.add_argument("model", metavar="FILE", help=MODEL_HELP)
-    command.add_argument("--count", type=int, default=8, help="samples at once (8)")
+    command.add_argument("--count", type=int, default=0, help="samples at once (8; of points 256)")
     command.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a condition")
     command.add_argument("--guidance", type=float, default=1.0, help="weight of the condition; 1 is given, 0 free (1)")
@@ -68,7 +72,7 @@ def denoise(arguments: argparse.Namespace) -> int:
     asked = PlayDenoising(
         arguments.model,
         _sampling(desk, arguments),
-        arguments.count,
+        _count(desk, arguments),
         arguments.seed,
         _condition(desk, arguments),
         _beginning(desk, arguments),
@@ -106,6 +110,11 @@ def _defaults(desk: Desk, model: str) -> Sampling:
     return from_json(Sampling, desk.frame(DescribeDenoiser(model))["sampling"])
 
 
+def _count(desk: Desk, arguments: argparse.Namespace) -> int:
+    """As many as asked for; where nothing is, enough points to show a distribution."""
+    return int(arguments.count) or (PICTURES if desk.card(arguments.model).image() is not None else POINTS)
+
+
 _SIDES = ("left", "right", "top", "bottom")
 
 
@@ -115,7 +124,7 @@ def _beginning(desk: Desk, arguments: argparse.Namespace) -> Beginning:
     return Beginning(
         arguments.start,
         Source(arguments.index, arguments.split),
-        arguments.depth,
+        arguments.depth or (NOISED if arguments.start == "picture" else 1.0),
         arguments.other,
         arguments.weight,
         _mask(desk, arguments),
@@ -155,7 +164,7 @@ def race(arguments: argparse.Namespace) -> int:
             arguments.model,
             lanes,
             truth=arguments.truth,
-            count=arguments.count,
+            count=_count(desk, arguments),
             seed=arguments.seed,
             condition=condition,
         )
@@ -165,7 +174,7 @@ def race(arguments: argparse.Namespace) -> int:
         tuple(Sampling(lane, guidance=arguments.guidance) for lane in lanes),
         arguments.evaluations,
         arguments.seconds,
-        arguments.count,
+        _count(desk, arguments),
         arguments.seed,
         condition,
         arguments.exact,

@@ -168,11 +168,17 @@ class DenoisingModel(nn.Module, Generic[ConfigT]):
         Args:
             batch: Pictures in [0, 1] or points; NaN where unknown.
             generator: For dropping.
+
+        Raises:
+            Problem: The data have another shape.
         """
         views = batch if isinstance(batch, dict) else {self.modality.name: batch}
         x = views[self.modality.name]
         if tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"this model takes data of shape {self.shape}, not {tuple(x.shape[1:])}")
+            raise Problem(
+                f"This model takes data of shape {self.shape}, not {tuple(x.shape[1:])}.",
+                "Give it data as it was trained on, or choose another model.",
+            )
         given: dict[str, Tensor] = {}
         if self._conditions:
             shares = (self.config.drop, self.config.parts)

@@ -194,10 +194,13 @@ class VAE(nn.Module):
         """q(z | x) of data x [N, *S].
 
         Raises:
-            ValueError: The data have another shape.
+            Problem: The data have another shape.
         """
         if tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"this model takes data of shape {self.shape}, not {tuple(x.shape[1:])}")
+            raise Problem(
+                f"This model takes data of shape {self.shape}, not {tuple(x.shape[1:])}.",
+                "Give it data as it was trained on, or choose another model.",
+            )
         mean, log_std = self.encoder(x).chunk(2, dim=1)
         return Posterior(mean, log_std.clamp(*LOG_STD_RANGE).exp())
 

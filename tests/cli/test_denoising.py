@@ -64,6 +64,18 @@ def test_points_have_films_and_contact_sheets_too(runs: dict[str, str], tmp_path
     assert main(["sample", runs["eight-gaussians"], "--count", "50", "--out", str(tmp_path / "samples.png")]) == 0
 
 
+def test_what_nobody_has_asked_for_is_enough_to_show_something(runs: dict[str, str], tmp_path: Path) -> None:
+    found = {}
+    for name, words in (("eight-gaussians", []), ("digits8", ["--from", "picture"])):
+        out = tmp_path / f"{name}.npz"
+        assert main(["denoise", runs[name], "--steps", "3", *words, "--out", str(out)]) == 0
+        recipe = read_recipe(out)
+        assert recipe is not None
+        found[name] = recipe.asked()
+    assert found["eight-gaussians"].count == 256 and found["eight-gaussians"].beginning.depth == 1.0
+    assert found["digits8"].count == 8 and found["digits8"].beginning.depth == 0.6
+
+
 def test_a_race_is_a_table_and_a_document(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["race", runs["eight-gaussians"], "--samplers", "ddpm,ddim,heun", "--evaluations", "5", "--count", "4"]
     assert main([*ask, "--exact", "--json"]) == 0

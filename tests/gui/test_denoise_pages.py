@@ -619,7 +619,8 @@ def test_the_forward_process_stands_under_its_times_and_follows_another_picture(
     )
     page.picture.next.click()
     assert toy.requests("schedule/curve")[-1].source.index == 1
-    assert "1" in page.picture.words.text()
+    words = page.picture.words
+    assert "1" in words.text() and words.fontMetrics().horizontalAdvance(words.text()) <= words.width()
 
 
 def test_levels_show_losses_the_bound_and_what_the_exact_denoiser_leaves(make: Make) -> None:

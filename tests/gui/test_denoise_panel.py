@@ -576,12 +576,22 @@ def test_entries_of_another_version_are_left_out() -> None:
     assert [pin.take for pin in state.pins] == ["2"]
 
 
+def test_attributes_that_are_stored_for_other_columns_are_shown_as_far_as_they_go(make: Make) -> None:
+    panel, _ = make((FACE, RECORD))
+    lists = panel.condition.parts["attributes"].editor.lists  # type: ignore[attr-defined]
+    for stored, shown in (((1,), ["blond", "unknown"]), ((0, 1, 1), ["black", "yes"])):
+        panel.stage.change("Other columns", condition={"attributes": stored})
+        assert [each.currentText() for each in lists] == shown
+
+
 def test_points_are_played_as_points_and_each_model_has_the_sections_that_fit(make: Make) -> None:
     panel, toy = make((POINTS,))
     assert last(toy).count == 256
     assert seen(panel)[0].shape == (256, 2)
     assert panel.film.pictures.left.view.image() is None
     assert not panel.film.nearest.isVisibleTo(panel)
+    panel.beginning.kind.set_index(1)
+    assert panel.beginning.kind.text() == "Example"
     assert "plane" in sections_of(denoise_toy.card((POINTS,)))
     assert "plane" not in sections_of(denoise_toy.card())
     assert "guidance" in sections_of(denoise_toy.card())

@@ -169,5 +169,5 @@ def test_a_wrong_shape_is_refused_by_the_annotations_and_by_the_model() -> None:
             model.decode(wrong)
     with pytest.raises(TypeCheckError):
         model.encode(torch.zeros(2, 1, 8, 8, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"\(1, 8, 8\), not \(1, 8, 9\)"):
+    with pytest.raises(Problem, match=r"\(1, 8, 8\), not \(1, 8, 9\)"):
         model.encode(torch.zeros(2, 1, 8, 9))

@@ -202,13 +202,17 @@ def sections_of(modalities: Sequence[Modality]) -> dict[str, str]:
 
 
 def in_frame(modality: Modality, value: Any) -> Any:
-    """A value of a request in the form in which Frames carry it; erased pixels stay -1 (int16)."""
+    """A value of a request in the form in which Frames carry it; erased pixels stay -1 (int16).
+
+    Attributes that are stored for fewer columns than there are now, or more, are unknown or left out.
+    """
     if modality.kind == "image":
         return drawn(value)
     if modality.kind in ("label", "categorical"):
         return one_hot(int(value), len(modality.categories))
     if modality.kind == "attributes":
-        return [one_hot(int(v), len(c.categories)) for v, c in zip(value, modality.columns, strict=True)]
+        known = [*value, *(-1 for _ in modality.columns)]
+        return [one_hot(int(v), len(c.categories)) for v, c in zip(known, modality.columns, strict=False)]
     if modality.kind in NUMBERS:
         return {"mean": float(value), "low": float(value), "high": float(value)}
     if modality.kind == "vector":

@@ -26,6 +26,7 @@ from dgm_studio.gui.widgets.valueslider import ValueSlider
 
 SOURCE = "beginning/source"
 KINDS = {"noise": "Noise", "picture": "Picture", "inverted": "Inverted", "between": "Between"}
+OF_POINTS = {**KINDS, "picture": "Example"}
 ABOUT = {
     "noise": "",
     "picture": "Noised to this depth, then denoised (SDEdit, Meng et al. 2022).",
@@ -194,7 +195,8 @@ class BeginningCard(Card):
         self.stage = stage
         self._asked: ShowSchedule | None = None
         self._painting = False
-        self.kind = SegmentedControl(list(KINDS.values()), "What the film begins with", self)
+        self._kinds = KINDS if stage.pictures else OF_POINTS
+        self.kind = SegmentedControl(list(self._kinds.values()), "What the film begins with", self)
         self.words = label("", "secondary", self, wrap=True)
         self.deep = ValueSlider("Depth", 0.02, 1.0, 1.0, self)
         self.deep.setToolTip("Share of the steps that are made: less stays nearer to the picture")
@@ -312,7 +314,9 @@ class BeginningCard(Card):
         kind = list(KINDS)[place]
         beginning = self.stage.take.beginning
         depth = 0.6 if kind == "picture" and beginning.depth == 1.0 else beginning.depth
-        self.stage.change(f"Begin with {KINDS[kind].lower()}", beginning=replace(beginning, kind=kind, depth=depth))
+        self.stage.change(
+            f"Begin with {self._kinds[kind].lower()}", beginning=replace(beginning, kind=kind, depth=depth)
+        )
 
     def _on_moved(self, name: str, value: float) -> None:
         changes: dict[str, Any] = {name: round(value) if name in ("other", "resample") else round(value, 3)}

@@ -144,8 +144,9 @@ class SchedulePicture(Card):
         for widget in (self.previous, self.next, self.other):
             row.addWidget(widget)
             widget.setVisible(stage.pictures)
-        row.addWidget(self.words, 1)
+        row.addStretch(1)
         row.addWidget(self.noise)
+        self.add_right(self.words)  # its name needs more room than the buttons leave
         self.body.addLayout(row)
         self.previous.clicked.connect(lambda: self.step(-1))
         self.next.clicked.connect(lambda: self.step(1))
