@@ -23,7 +23,7 @@ def frechet(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
         a: At least 2 rows.
         b: Likewise.
     """
-    a, b = a.double().cpu(), b.double().cpu()
+    a, b = a.cpu().double(), b.cpu().double()
     first, second = torch.cov(a.T), torch.cov(b.T)
     root = _root(first)
     middle = root @ second @ root
@@ -54,7 +54,7 @@ def among(points: Float[Tensor, "n f"], cloud: Float[Tensor, "m f"], k: int = 3)
         cloud: More than k points.
         k: Which neighbour gives the radius.
     """
-    points, cloud = points.double().cpu(), cloud.double().cpu()
+    points, cloud = points.cpu().double(), cloud.cpu().double()
     # column 0 is the point itself
     radii = torch.cat([torch.cdist(some, cloud).topk(k + 1, largest=False).values[:, k] for some in cloud.split(BLOCK)])
     return torch.cat([(torch.cdist(some, cloud) <= radii).any(1) for some in points.split(BLOCK)])
@@ -65,7 +65,7 @@ def energy_distance(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
 
     It may fall below 0 when both clouds come from one distribution.
     """
-    a, b = a.double().cpu(), b.double().cpu()
+    a, b = a.cpu().double(), b.cpu().double()
     return 2.0 * _apart(a, b) - _apart(a, a) * len(a) / (len(a) - 1) - _apart(b, b) * len(b) / (len(b) - 1)
 
 
