@@ -148,9 +148,9 @@ def _edges(raw: npt.NDArray[np.float32]) -> tuple[Bools, Ints, Ints]:
 
 def _share(volume: npt.NDArray[np.float32], base: Ints, axis: Ints) -> Floats:
     """Where along an edge the value is zero, [V] in [0, 1]."""
-    beyond = base.copy()
-    beyond[np.arange(len(base)), axis] += 1
-    here, there = volume[tuple(base.T)].astype(np.float64), volume[tuple(beyond.T)].astype(np.float64)
+    strides = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
+    begin, flat = base @ strides, volume.reshape(-1)
+    here, there = flat[begin].astype(np.float64), flat[begin + strides[axis]].astype(np.float64)
     return here / (here - there)
 
 
@@ -181,12 +181,15 @@ def _around(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Of the four cells around each edge: which were looked at, and which there are; bits, [V] each."""
     seen = np.pad(cells, 1)
-    around, needed = np.zeros(len(base), np.uint8), np.zeros(len(base), np.uint8)
+    strides = np.array([seen.shape[1] * seen.shape[2], seen.shape[2], 1])
+    here, moves = (base + 1) @ strides, AROUND @ strides
+    rim = np.flatnonzero(((whole == 0) | (whole == count)).any(1))  # only there the grid itself has fewer than four
+    around, needed = np.zeros(len(base), np.uint8), np.full(len(base), 15, np.uint8)
+    needed[rim] = 0
     for bit, offset in enumerate(AROUND):
-        move = offset[axis] * edge[:, None]
-        around |= seen[tuple((base - move + 1).T)].astype(np.uint8) << bit
-        cell = whole - move
-        needed |= ((cell >= 0) & (cell < count)).all(1).astype(np.uint8) << bit
+        around |= seen.reshape(-1)[here - moves[bit][axis] * edge].astype(np.uint8) << bit
+        cell = whole[rim] - offset[axis[rim]] * edge[rim, None]
+        needed[rim] |= ((cell >= 0) & (cell < count)).all(1).astype(np.uint8) << bit
     return around, needed
 
 

@@ -139,9 +139,11 @@ class _Built:
             return np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
         vertices, self.vertices = np.concatenate(self.vertices), []
         yield 1, 1
-        faces, self.faces = np.concatenate(self.faces).astype(np.int64), []
+        faces, self.faces = np.concatenate(self.faces, dtype=np.int64), []
         yield 1, 1
-        return vertices, faces, np.concatenate(self.keys)
+        keys, self.keys = np.concatenate(self.keys), []
+        yield 1, 1
+        return vertices, faces, keys
 
 
 def parts(
