@@ -33,6 +33,7 @@ LARGEST_GRID, MOST_ARROWS = 256, 64
 LEARNT_AT_ONCE = 2048  # points in one call of the network
 MARGIN = 1.25  # of the square around the data
 HELD_OUT = 2000
+MOST_KEPT = 400_000  # points of the exact cloud at all steps together: more than that is not kept
 COMPARED = 1500  # points of either cloud in an energy distance: their pairs are counted between two yields
 
 
@@ -126,7 +127,7 @@ class Flow:
     def steps(self) -> Iterator[Update]:
         """Both clouds, one step after the other."""
         learnt = self._course(self.denoiser.module, LEARNT_AT_ONCE)
-        exact = None if self.truth is None else self._course(self.exact, self.truth.rows)  # type: ignore[arg-type]
+        exact = None if self.truth is None else self._exact_course(self.truth)
         try:
             for _ in range(len(self.times)):
                 step = yield from _until_step(learnt, len(self.times))
@@ -160,6 +161,22 @@ class Flow:
         x = start_of(self.denoiser.path, self.times, noise.start())
         return sample(model, x, self.asked.sampling, self.times, noise, rows=rows)
 
+    def _exact_course(self, truth: Truth) -> Generator[Step | None, None, None]:
+        """The exact cloud, which no training changes: the last one that was whole is kept while a model learns."""
+        assert self.exact is not None
+        lasting, name = self.denoiser.model.lasting, (self.asked.sampling, self.asked.count, self.asked.seed)
+        kept_name, kept = lasting.get("exact course", (None, []))
+        if kept_name == name:
+            yield from kept
+            return
+        steps = []
+        for step in self._course(self.exact, truth.rows):
+            if step is not None:
+                steps.append(step)
+            if len(steps) == len(self.times) and len(steps) * self.asked.count <= MOST_KEPT:
+                lasting["exact course"] = (name, steps)
+            yield step
+
     def _shown(self, step: Step, exact: Step | None, field: Floats, density: Floats | None) -> dict[str, Any]:
         learnt = self.denoiser.shown_noisy(step.x, step.time)
         nothing = np.zeros((0, 2), np.float32)
@@ -186,15 +203,15 @@ class Flow:
         path, side, model = self.denoiser.path, self.asked.grid, self.denoiser.model
         time = max(time, path.cleanest)  # at the data themselves nothing can be asked
         name = ("exact density", side, self.square.reach, time)
-        if model.note(name) is None:
+        if name not in model.lasting:
             alpha, sigma = self.denoiser.level(time)
             scale, at = math.hypot(alpha, sigma), torch.tensor(time, dtype=torch.float64)
             parts = []
             for points in torch.split(self.square.points(side) * scale, self.truth.rows):
                 parts.append(self.exact.log_prob(points, at) + 2.0 * math.log(scale))
                 yield Progress(0, len(self.times), "Working the density out")
-            model.write(name, as_floats(torch.cat(parts).exp().reshape(side, side)))
-        found: Floats = model.note(name)
+            model.lasting[name] = as_floats(torch.cat(parts).exp().reshape(side, side))
+        found: Floats = model.lasting[name]
         return found
 
     def _field(self, model: Any, time: float) -> Floats:

@@ -71,13 +71,13 @@ def truth_of(bench: Workbench, denoiser: Denoiser) -> Generator[Progress, None, 
     model = denoiser.model
     if denoiser.pictures:
         return None
-    known: list[Truth] | None = model.note("truth")
+    known: list[Truth] | None = model.lasting.get("truth")
     if known is None:
         found = _toy(split_name(model.card.data)[0])
         if found is None:
             found = yield from _drawing(bench, model.card.data)
         known = [] if found is None else [found]
-        model.write("truth", known)
+        model.lasting["truth"] = known
     return known[0] if known else None
 
 

@@ -64,6 +64,7 @@ class LoadedModel:
         self._noted_at = version() if version else 0
         self._noted_when = time.monotonic()
         self._notes: dict[Hashable, Any] = {}
+        self.lasting: dict[Hashable, Any] = {}  # what the data alone decide, which training does not change
 
     def fresh(self) -> bool:
         """Whether the files it came from are as they were."""

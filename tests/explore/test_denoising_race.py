@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,3 +183,18 @@ def test_the_field_points_where_the_particles_move(bench: Workbench) -> None:
             np.linalg.norm(told, axis=1) * np.linalg.norm(moved[inside], axis=1) + 1e-9
         )
         assert np.median(cosine) > 0.9
+
+
+def test_what_the_data_decide_is_worked_out_once_while_a_model_learns(bench: Workbench) -> None:
+    asked = FlowParticles("edm-perfect", Sampling("heun", 6), count=200, grid=16, arrows=3)
+    model = bench.model("edm-perfect")
+    flows = []
+    for _ in range(2):
+        frames = {u.topic: u.data for u in bench.answer(asked) if isinstance(u, Frame)}
+        flows.append([frames[f"particles/{k}"] for k in range(7)])
+        kept = dict(model.lasting)
+        model._notes.clear()  # as when training goes on
+    (name, steps), times = kept["exact course"], len(flows[0])
+    assert len(steps) == times and all(np.array_equal(a["exact"], b["exact"]) for a, b in zip(*flows, strict=True))
+    list(bench.answer(replace(asked, seed=5)))
+    assert model.lasting["exact course"][0] != name and model.lasting["truth"] is kept["truth"]

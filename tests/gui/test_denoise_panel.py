@@ -539,6 +539,16 @@ def test_another_snapshot_records_every_film_anew_and_newer_weights_of_a_run_as_
     assert len(toy.requests(TOPIC)) == before + 4
 
 
+def test_snapshots_that_a_training_run_saves_interrupt_nothing_that_is_on_its_way(make: Make) -> None:
+    panel, toy = make()
+    panel.set_card(replace(panel.card, live=True))
+    before = len(toy.asked)
+    panel.set_card(replace(panel.card, step=128, snapshots=(0, 128)))
+    assert len(toy.asked) == before and panel.stage.card.step == 128
+    panel.set_card(replace(panel.card, step=200, live=False))
+    assert len(toy.asked) > before
+
+
 def test_the_whole_state_survives_plain_data(make: Make) -> None:
     panel, _ = make()
     panel.stage.change(condition={"digit": 4}, sampling={"guidance": 2.5})

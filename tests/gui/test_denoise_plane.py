@@ -117,6 +117,17 @@ def test_other_noise_asks_again_and_an_old_answer_is_not_shown(page: PlanePage) 
     assert np.array_equal(page.learnt.view.points(), old)
 
 
+def test_through_newer_weights_the_old_particles_stay_until_the_new_ones_are_as_far(page: PlanePage) -> None:
+    answer(page, asked(page)[0])
+    page.forget()
+    page.show_state()
+    assert asked(page)[1].request == asked(page)[0].request
+    answer(page, asked(page)[1], steps=STEPS - 1)
+    assert np.all(page.learnt.view.points() == STEPS)
+    answer(page, asked(page)[1])
+    assert page._flow is page._coming
+
+
 def test_a_failure_stands_where_the_particles_would_be_and_can_be_tried_again(page: PlanePage) -> None:
     page.receive(FLOW, Failed("It broke.", "Do this."), asked(page)[0])
     assert page.frame.state is CanvasState.ERROR

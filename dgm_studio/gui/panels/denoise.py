@@ -160,9 +160,16 @@ class DenoisingPanel(Panel):
         self._describe()
 
     def set_card(self, card: ModelCard) -> None:
-        """Another snapshot: the same noise and settings through other weights."""
+        """Another snapshot: the same noise and settings through other weights.
+
+        A run that trains gets a new card with every snapshot that it saves; its newest weights are what `follow` shows,
+        at a pace at which films and particles can be completed.
+        """
+        same = card.live and self.card.live and card.key == self.card.key
         super().set_card(card)
         self.stage.card = card
+        if same:
+            return
         for name in self._names:
             self.page(name).forget()
         if self._started:

@@ -28,7 +28,7 @@ SECTION = "plane"
 FLOW, DRAWING = f"{SECTION}/flow", f"{SECTION}/drawing"
 BETWEEN = 6  # frames drawn from one step to the next
 RATE = 30.0  # of them in a second
-LIVE_COUNT = 4000  # particles while the model trains: it is the training that shall be seen
+LIVE_COUNT = 1500  # particles while the model trains: the sooner they are there, the more of the training is seen
 FOLLOWED = 16  # particles whose way is drawn
 Floats = npt.NDArray[np.floating]
 
@@ -225,11 +225,17 @@ class PlanePage(QWidget):
             self.frame.show_waiting(update.done / update.total)
         elif isinstance(update, Frame) and self._coming is not None:
             self._coming.take(update)
-            if self._coming.steps:
+            if self._coming.steps and not self._behind(self._coming):
                 self._flow = self._coming
                 self.frame.show_ready()
                 self._count_frames()
                 self._draw()
+
+    def _behind(self, coming: Flow) -> bool:
+        """Whether the same particles through newer weights have not come as far as those in sight: they stay."""
+        flow = self._flow
+        newer = flow is not None and flow is not coming and flow.request == coming.request
+        return newer and len(coming.steps) - 1 < self.at()
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
