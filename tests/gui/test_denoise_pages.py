@@ -591,6 +591,16 @@ def test_the_schedule_becomes_the_films_levels(make: Make) -> None:
     known = panel.stage.about["log_snr"]
     assert min(known) <= sampling.levels[0] < sampling.levels[-1] <= max(known)
     assert named == ["Sample by the schedule"]
+    assert not panel.sampling.steps.isEnabled()
+    panel.stage.change(sampling={"steps": 50})
+    assert panel.stage.take.sampling.steps == 20
+    panel.railed.chosen.emit("film")
+    panel.film.transport.set_index(3)
+    panel.film.finer_here()
+    finer = panel.stage.take.sampling
+    assert finer.steps == len(finer.levels) == 39 and list(finer.levels) == sorted(finer.levels)
+    panel.stage.change(sampling={"spacing": "time", "steps": 50})
+    assert panel.sampling.steps.isEnabled() and panel.stage.take.sampling.steps == 50
 
 
 def test_training_with_the_schedule_opens_a_new_run_with_its_knots(make: Make) -> None:

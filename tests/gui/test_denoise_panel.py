@@ -19,6 +19,7 @@ from dgm_studio.core.studio import Studio
 from dgm_studio.core.updates import Cancelled, Failed, Frame
 from dgm_studio.gui import theme
 from dgm_studio.gui.panels.denoise import DenoisingPanel, sections_of
+from dgm_studio.gui.panels.denoise_branching import film_words
 from dgm_studio.gui.panels.denoise_film import TOPIC
 from dgm_studio.gui.panels.denoise_nearest import NEAREST
 from dgm_studio.gui.panels.denoise_state import END, LARGEST_FILM, StageState
@@ -362,6 +363,15 @@ def test_a_branch_can_be_finer_and_its_lane_hangs_at_the_same_level(make: Make) 
     root, branch = panel.film.ribbon.tree.lanes()
     assert branch.start == pytest.approx(10.0)
     assert root.reached == pytest.approx(30.0)
+
+
+def test_a_branch_is_told_by_what_means_something_to_its_sampler(make: Make) -> None:
+    panel, _ = make()
+    panel.film.axis._go(9)
+    panel.film.branch_here()
+    assert film_words(panel.stage, panel.stage.take) == "eta 1, seed 1"
+    panel.stage.change(sampling={"sampler": "ddpm"})
+    assert film_words(panel.stage, panel.stage.take) == "DDPM ancestral, seed 1"
 
 
 def test_branches_are_kept_thrown_away_and_brought_back(make: Make) -> None:

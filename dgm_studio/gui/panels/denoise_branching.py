@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from dgm_studio.core.requests import Beginning, Sampling
@@ -26,6 +27,9 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
+
+
+_OF_ONE = {"eta": "ddim", "churn": "heun", "variance": "ddpm"}  # settings that mean something to one sampler only
 
 
 def film_words(stage: Stage, take: Take) -> str:
@@ -61,7 +65,8 @@ def given_words(stage: Stage, condition: Mapping[str, Any]) -> str:
 
 
 def _changed(before: Sampling, after: Sampling) -> list[str]:
-    return [name for name in _WORDS if getattr(before, name) != getattr(after, name)]
+    idle = {name for name, sampler in _OF_ONE.items() if after.sampler != sampler}
+    return [name for name in _WORDS if getattr(before, name) != getattr(after, name) and name not in idle]
 
 
 # -- making and throwing -----------------------------------------------------------------------------------------------
@@ -91,7 +96,12 @@ def branch(stage: Stage, step: int) -> bool:
 def finer(stage: Stage, step: int) -> bool:
     """Go on from a step of the selected film with twice as many steps."""
     sampling = stage.take.sampling
-    more = replace(sampling, steps=min(2 * sampling.steps, MOST_STEPS))
+    if sampling.spacing == "own":  # those levels are the steps: another one half way between every two
+        middles = [(a + b) / 2 for a, b in pairwise(sampling.levels)]
+        levels = tuple(sorted([*sampling.levels, *middles])[:MOST_STEPS])
+        more = replace(sampling, levels=levels, steps=len(levels))
+    else:
+        more = replace(sampling, steps=min(2 * sampling.steps, MOST_STEPS))
     return _add(stage, step, more, stage.take.seed, f"Twice the steps from {step}")
 
 

@@ -29,6 +29,7 @@ NAME = 72
 SUITED = "What suits the sampler"
 VARIANCES = {"model": "As the model", "small": "Small", "large": "Large", "learnt": "Learnt"}
 FREE = "Free"
+STEPS_OWN = "Own levels say how many steps there are; choose another spacing to set them"
 NO_LEVELS = "There are no levels of your own yet: draw them in the schedule's section."
 
 
@@ -160,6 +161,9 @@ class SamplingCard(Card):
         for name in ("steps", "guidance", "eta", "churn", "percentile"):
             getattr(self, name).set_value(getattr(sampling, name))
         self.sampler.set_refusals(stage.about.get("samplers") or {})
+        own = sampling.spacing == "own"
+        self.steps.setEnabled(not own)
+        self.steps.setToolTip(STEPS_OWN if own else "")
         self.spacing.set_refusals({} if sampling.levels else {"own": NO_LEVELS})
         known = {"model", *(stage.about.get("variances") or VARIANCES)}
         self.variance.set_refusals({k: "The model has not learnt it." for k in VARIANCES if k not in known})

@@ -257,7 +257,10 @@ class Stage(QObject):
         """
         take = replace(self.take, **changes)
         if sampling:
-            take = replace(take, sampling=replace(take.sampling, **sampling))
+            chosen = replace(take.sampling, **sampling)
+            if chosen.spacing == "own" and chosen.levels:  # then every level is a step
+                chosen = replace(chosen, steps=len(chosen.levels))
+            take = replace(take, sampling=chosen)
         takes = tuple(take if t.key == take.key else t for t in self.state.takes)
         self.set(name, takes=takes, own=self.state.own or bool(sampling))
 
