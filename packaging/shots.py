@@ -36,9 +36,15 @@ SHOTS: dict[str, tuple[str, ...]] = {  # what `dgm-studio shot` is asked for
     "samples": ("samples", "--checkpoint", "zoo:vae-faces"),
     "cross": ("cross", "--checkpoint", "zoo:mvae-faces", "--size", "1440x1000"),
     "experts": ("cross", "--checkpoint", "zoo:mvae-digits"),
+    "denoise": ("denoise", "--checkpoint", "zoo:ddpm-faces", "--size", "1440x900"),
+    "plane": ("denoise", "--checkpoint", "zoo:edm-rings"),
     "classify": ("classify", "--checkpoint", "zoo:classifier-digits", "--size", "1440x900"),
 }
-STATES = {"experts": {"section": "experts", "index": 3}}  # of panels that have more than one page
+STATES = {  # of panels that have more than one page
+    "experts": {"section": "experts", "index": 3},
+    "denoise": {"step": 24},
+    "plane": {"section": "plane", "pages": {"plane": {"step": 13.0, "paths": True}}},
+}
 PAGES = ("start", "newrun", "compare")
 
 
