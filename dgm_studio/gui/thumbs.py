@@ -17,6 +17,9 @@ from dgm_studio.core.updates import Cancelled, Done, Failed, Frame, Update
 from dgm_studio.gui.bridge import Bridge
 from dgm_studio.gui.widgets.painting import Picture, print_in_theme, to_image
 
+RARELY = 4  # a run that trains is asked again when it has made so many times as many steps: a draw costs as much as 100
+EARLY = 64  # steps at least
+
 
 class Thumbnails(QObject):
     """Pictures by model; asks for the missing ones one at a time, so that a panel's question never waits behind them.
@@ -37,11 +40,13 @@ class Thumbnails(QObject):
         self._wanted: deque[ModelCard] = deque()
         self._asked: ModelCard | None = None
         self._refused: set[str] = set()
+        self._training: dict[str, ModelCard] = {}  # by key: the state of a run that was asked last while it trained
         self._held = True
         self._asker = bridge.asker("thumbnails", self)
 
     def picture(self, card: ModelCard) -> QImage | None:
         """The picture in the theme's ink; None while there is none (it is asked for)."""
+        card = self._seldom(card) if card.live else card
         name = _name(card)
         image = self._pictures.get(name)
         if image is None and name not in self._refused:
@@ -50,6 +55,18 @@ class Thumbnails(QObject):
                 self._wanted.append(card)
                 self._next()
         return None if image is None else print_in_theme(image)
+
+    def _seldom(self, card: ModelCard) -> ModelCard:
+        """A run that trains as it was when it was asked last, as long as that is not long ago."""
+        last = self._training.get(card.key)
+        if last is None or card.step < last.step:
+            self._training[card.key] = card
+        elif card.step >= max(EARLY, RARELY * last.step) and _name(last) in self._pictures:
+            self._training[card.key] = card
+            self._pictures[_name(card)] = self._pictures[_name(last)]  # stays until the newer one has come
+            self._wanted.append(card)
+            self._next()
+        return self._training[card.key]
 
     def start(self) -> None:
         """From now on the worker may be asked."""
