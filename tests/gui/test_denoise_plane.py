@@ -117,6 +117,15 @@ def test_other_noise_asks_again_and_an_old_answer_is_not_shown(page: PlanePage) 
     assert np.array_equal(page.learnt.view.points(), old)
 
 
+def test_other_particles_are_shown_where_the_old_ones_were_looked_at(page: PlanePage) -> None:
+    answer(page, asked(page)[0])
+    page.stage.set_page("plane", "Other noise", seed=5)
+    answer(page, asked(page)[1], steps=0)
+    assert np.all(page.learnt.view.points() == 0.0)
+    answer(page, asked(page)[1])
+    assert np.all(page.learnt.view.points() == STEPS)
+
+
 def test_through_newer_weights_the_old_particles_stay_until_the_new_ones_are_as_far(page: PlanePage) -> None:
     answer(page, asked(page)[0])
     page.forget()

@@ -249,7 +249,9 @@ class PlanePage(QWidget):
         steps = self._steps()
         if self.time.bounds() != (0.0, float(steps)):
             self.time.configure(0.0, float(steps), step=1.0)
-        self.player.set_count((len(self._flow.steps) - 1) * BETWEEN + 1 if self._flow is not None else 0)
+        count = (len(self._flow.steps) - 1) * BETWEEN + 1 if self._flow is not None else 0
+        self.player.set_index(min(self.player.index(), count - 1))  # without a signal: no hand has moved it
+        self.player.set_count(count)
 
     def at(self) -> float:
         """Where the playhead is, in steps; the end until it is moved, and what has come of it."""
