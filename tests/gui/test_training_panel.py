@@ -220,6 +220,17 @@ def test_its_state_comes_back(panel: TrainingPanel) -> None:
     assert isinstance(panel.shown(), Reconstruct)
 
 
+def test_a_model_that_rebuilds_nothing_is_not_asked_to(qapp: QApplication, adopt: Any) -> None:
+    ask = Asked()
+    denoiser = dataclasses.replace(CARD, capabilities=frozenset({Capability.DENOISES}), latent=0)
+    panel = TrainingPanel(denoiser, ask)
+    adopt(panel)
+    panel.begin()
+    assert not [q for q in ask.questions if isinstance(q.request, Reconstruct)]
+    panel.restore({"pictures": 1})
+    assert panel.state()["pictures"] == 0 and panel._pictures._choice.isHidden()
+
+
 def test_originals_stand_above_their_reconstructions() -> None:
     originals = np.arange(12, dtype=np.uint8)[:, None, None]
     rows = paired(originals, originals + 100, row=6).reshape(4, 6).tolist()

@@ -12,7 +12,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from dgm_studio.core.cards import ModelCard, SystemCard, split_key
+from dgm_studio.core.cards import Capability, ModelCard, SystemCard, split_key
 from dgm_studio.core.forms import Field
 from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import (
@@ -144,7 +144,10 @@ class TrainingPanel(Panel):
     def _ask_pictures(self) -> None:
         planar = bool(self.card.modalities) and self.card.modalities[0].kind == "points"
         self.ask("samples", SamplePrior(self.card.key, count=500 if planar else 36))
-        self.ask("reconstructions", Reconstruct(self.card.key, "valid", 100 if planar else 18))
+        rebuilds = {Capability.ENCODES, Capability.DECODES} <= self.card.capabilities
+        self._pictures.offer(reconstructions=rebuilds)
+        if rebuilds:
+            self.ask("reconstructions", Reconstruct(self.card.key, "valid", 100 if planar else 18))
 
     # -- answers ---------------------------------------------------------------------------------------------------
 

@@ -61,8 +61,15 @@ class PicturesCard(Card):
         """0 samples, 1 reconstructions."""
         return self._choice.index()
 
+    def offer(self, *, reconstructions: bool) -> None:
+        """Samples alone of models that rebuild nothing."""
+        self._choice.setVisible(reconstructions)
+        if not reconstructions:
+            self.set_page(0)
+
     def set_page(self, index: int) -> None:
         """Show a page."""
+        index = 0 if self._choice.isHidden() else index
         self._choice.set_index(index)
         self._stack.setCurrentIndex(index)
 
