@@ -36,6 +36,7 @@ class Worker:
 
     def __init__(self, options: Options) -> None:
         self.outbox = Outbox()
+        self._left: list[Envelope] = []
         self.engine = Engine(lambda: open_workbench(options.device).answer, self.outbox)
         self.engine.start()
         if not self.engine.warm.wait(PATIENCE):
@@ -47,8 +48,9 @@ class Worker:
         Raises:
             Problem: The worker could not do something.
         """
-        envelopes = self.outbox.drain()
-        for envelope in envelopes:
+        fresh = self.outbox.drain()
+        envelopes, self._left = [*self._left, *fresh], []
+        for envelope in fresh:
             if isinstance(envelope.update, Failed):
                 raise Problem(envelope.update.sentence, envelope.update.action)
         return envelopes
@@ -71,16 +73,18 @@ class Worker:
         return seen
 
     def until(self, wanted: Callable[[Envelope], bool]) -> Envelope:
-        """Wait for an update.
+        """Wait for an update; what came after it, perhaps in the same batch, is there for the next call.
 
         Raises:
             Problem: It does not come.
         """
         end = time.perf_counter() + PATIENCE
         while time.perf_counter() < end:
-            found = next(filter(wanted, self.take()), None)
-            if found is not None:
-                return found
+            envelopes = self.take()
+            place = next((n for n, envelope in enumerate(envelopes) if wanted(envelope)), None)
+            if place is not None:
+                self._left = envelopes[place + 1 :]
+                return envelopes[place]
             time.sleep(POLL)
         raise Problem("The worker did not answer.")
 

@@ -12,10 +12,12 @@ import pytest
 from dgm_studio.bench import figures, running, screen
 from dgm_studio.bench.figures import Figure, Options, quantile
 from dgm_studio.bench.latency import answer_times
+from dgm_studio.bench.worker import Worker
 from dgm_studio.cli import bench as command
 from dgm_studio.cli import main
+from dgm_studio.core.outbox import Ticket
 from dgm_studio.core.requests import Train
-from dgm_studio.core.updates import Problem
+from dgm_studio.core.updates import Done, Problem, Result
 from dgm_studio.doctor import has_display
 from dgm_studio.training.loop import Session
 
@@ -91,6 +93,18 @@ def test_a_film_is_timed_to_its_first_picture_to_its_end_and_beside_a_slider(tmp
     assert found["samples/s, 64 at once, 20 steps of DPM-Solver++"].value > 0
     assert found["slider to picture p50 while sampling"].value <= found["slider to picture p95 while sampling"].value
     assert found["steps sent meanwhile"].value > 0 and found["stop p95"].value <= found["stop, longest"].value
+
+
+def test_what_came_in_one_batch_with_the_update_that_was_waited_for_is_not_lost() -> None:
+    worker = Worker(Options(device="cpu"))
+    try:
+        ticket = Ticket(0, "test", None, "", "interactive", 0.0)
+        for update in (Result(1), Result(2), Done()):
+            worker.outbox.put(ticket, update)
+        assert worker.until(lambda each: each.update == Result(1)).update == Result(1)
+        assert worker.until(lambda each: isinstance(each.update, Done)).update == Done()
+    finally:
+        worker.close()
 
 
 def test_killed_saves_leave_only_checkpoints_that_load() -> None:
