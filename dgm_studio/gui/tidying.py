@@ -15,7 +15,8 @@ from dgm_studio.core.engine import Engine
 
 LOOK_MS = 1000
 YOUNG = 3000  # objects made and not yet freed since the last time; Python itself would have looked four times
-FULL_EVERY = 8  # of so many collections one looks at the old objects too
+FULL_EVERY = 8  # of so many collections one looks at the old objects too, which takes 16 ms
+FULL_IN_TRAINING = 64  # the same while a job runs: curves and sliders move then
 
 
 class Tidying(QObject):
@@ -61,4 +62,6 @@ class Tidying(QObject):
         with self._engine.standing_still() as still:
             if still:
                 self.collections += 1
-                gc.collect(2 if self.collections % FULL_EVERY == 0 else 1)
+                runs = any(job.state == "running" for job in self._engine.jobs())
+                every = FULL_IN_TRAINING if runs else FULL_EVERY
+                gc.collect(2 if self.collections % every == 0 else 1)
