@@ -85,11 +85,7 @@ def system(
     """
 
     def register(cls: ModuleT) -> ModuleT:
-        if not issubclass(cls, Trains):
-            raise TypeError(f"{cls.__name__} has no loss(batch, generator, step)")
-        known = _entries.get(name)
-        if known is not None and _place(known.module) != _place(cls):
-            raise ValueError(f"the name {name} belongs to {known.module.__qualname__}")
+        _check(name, cls)
         card = SystemCard(
             name=name,
             title=title,
@@ -109,6 +105,14 @@ def system(
         return cls
 
     return register
+
+
+def _check(name: str, cls: type[nn.Module]) -> None:
+    if not issubclass(cls, Trains):
+        raise TypeError(f"{cls.__name__} has no loss(batch, generator, step)")
+    known = _entries.get(name)
+    if known is not None and _place(known.module) != _place(cls):
+        raise ValueError(f"the name {name} belongs to {known.module.__qualname__}")
 
 
 def _place(cls: type) -> tuple[str, str]:
